@@ -1,0 +1,4 @@
+//! `tunnelcast` carries live video and sound through the one port that every firewall leaves open.
+//!
+//! The modules stand in the order in which data passes through them.
+
