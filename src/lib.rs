@@ -2,3 +2,4 @@
 //!
 //! The modules stand in the order in which data passes through them.
 
+pub mod media;
