@@ -3,3 +3,4 @@
 //! The modules stand in the order in which data passes through them.
 
 pub mod media;
+pub mod wire;

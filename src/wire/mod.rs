@@ -1,0 +1,24 @@
+#![doc = include_str!("README.md")]
+
+mod cells;
+mod close;
+mod control;
+mod deframe;
+mod error;
+mod head;
+mod ident;
+pub mod limits;
+mod message;
+mod rung;
+mod text;
+
+pub use cells::{CellPart, CellsWriter, Moment};
+pub use close::CloseCode;
+pub use control::{ClientControl, Report, ServerControl, SourceState, StreamInfo};
+pub use deframe::{Deframer, Raw};
+pub use error::WireError;
+pub use head::Kind;
+pub use ident::{IdentError, ResumeSecret, SessionId};
+pub use message::{Message, put_audio};
+pub use rung::{Coding, RungError, RungInfo};
+pub use text::{StreamName, StreamNameError, Text};

@@ -1,0 +1,327 @@
+//! Holds the code to the bytes in the protocol's description, in both directions.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime};
+use tunnelcast::wire::{
+    CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report, ResumeSecret,
+    RungInfo, ServerControl, SessionId, SourceState, StreamInfo, StreamName, Text,
+};
+
+const SPECIFICATION: &str = include_str!("../src/wire/README.md");
+
+/// What a client sends, what a server sends, and what is neither's alone.
+enum Said {
+    Client(ClientControl),
+    Server(ServerControl),
+    Media(Message),
+    /// A receiver skips it.
+    Nothing,
+}
+
+fn name(text: &str) -> StreamName {
+    text.parse().expect("a good name")
+}
+
+fn moment() -> Moment {
+    Moment {
+        rung: 1,
+        frame: 42,
+        capture: MediaTime::from_micros(1_400_000),
+    }
+}
+
+/// Every example of the specification by name, and what it says.
+fn examples() -> Vec<(&'static str, Said)> {
+    let cam = || name("cam");
+    let part = |offset, bytes: &'static [u8]| {
+        Said::Media(Message::CellPart(CellPart {
+            moment: Moment {
+                rung: 2,
+                ..moment()
+            },
+            index: 0,
+            offset,
+            total: 20_003,
+            bytes: Bytes::from_static(bytes),
+        }))
+    };
+    vec![
+        (
+            "hello",
+            Said::Client(ClientControl::Hello {
+                versions: vec![1],
+                agent: Text::new("example/1"),
+            }),
+        ),
+        (
+            "subscribe",
+            Said::Client(ClientControl::Subscribe {
+                stream: cam(),
+                video: true,
+                audio: true,
+            }),
+        ),
+        ("ping", Said::Client(ClientControl::Ping { id: 0 })),
+        (
+            "welcome",
+            Said::Server(ServerControl::Welcome {
+                version: 1,
+                agent: Text::new("example/1"),
+                session: SessionId::from_bytes([1; 16]),
+                resume: ResumeSecret::from_bytes([2; 32]),
+                streams: vec![StreamInfo {
+                    name: cam(),
+                    video: true,
+                    audio: true,
+                }],
+            }),
+        ),
+        (
+            "subscribed",
+            Said::Server(ServerControl::Subscribed {
+                stream: cam(),
+                video: true,
+                audio: true,
+            }),
+        ),
+        (
+            "pong",
+            Said::Server(ServerControl::Pong {
+                id: 0,
+                received_us: 1_399_000,
+                sent_us: 1_399_250,
+            }),
+        ),
+        (
+            "source",
+            Said::Server(ServerControl::Source {
+                state: SourceState::Live,
+                notice: None,
+            }),
+        ),
+        (
+            "rung of cells",
+            Said::Server(ServerControl::Rung(RungInfo {
+                id: 1,
+                coding: Coding::Cells,
+                width: 1280,
+                height: 720,
+                restart: Some(10),
+                header: Some("_9g".to_owned()),
+            })),
+        ),
+        (
+            "rung of whole pictures",
+            Said::Server(ServerControl::Rung(RungInfo {
+                id: 2,
+                coding: Coding::Whole,
+                width: 640,
+                height: 480,
+                restart: None,
+                header: None,
+            })),
+        ),
+        (
+            "audio",
+            Said::Media(Message::Audio(AudioPacket {
+                codec: AudioCodec::Opus,
+                seq: 70,
+                capture: MediaTime::from_micros(1_400_000),
+                duration: Duration::from_millis(20),
+                bytes: Bytes::from_static(&[0xfc, 0xff, 0xfe]),
+            })),
+        ),
+        (
+            "cells",
+            Said::Media(Message::Cells {
+                moment: moment(),
+                cells: vec![
+                    (0, Bytes::from_static(&[0xa2, 0x8a, 0x28])),
+                    (359, Bytes::from_static(&[0xff, 0x00])),
+                ],
+            }),
+        ),
+        ("frame end", Said::Media(Message::FrameEnd(moment()))),
+        ("first part", part(0, &[0xff, 0xd8])),
+        ("last part", part(20_001, &[0xff, 0xd9])),
+        (
+            "report",
+            Said::Client(ClientControl::Report(Report {
+                frames_shown: Some(30),
+                latency_p95_us: Some(9_500),
+                audio_lost: Some(0),
+                ..Report::default()
+            })),
+        ),
+        ("unsubscribe", Said::Client(ClientControl::Unsubscribe)),
+        ("unsubscribed", Said::Server(ServerControl::Unsubscribed)),
+        (
+            "refused",
+            Said::Server(ServerControl::Refused {
+                stream: name("attic"),
+                code: CloseCode::NoSuchStream,
+                reason: Text::new("no such stream"),
+            }),
+        ),
+        (
+            "goodbye",
+            Said::Client(ClientControl::Goodbye {
+                code: CloseCode::Done,
+                reason: Text::new("done"),
+            }),
+        ),
+        ("something newer", Said::Nothing),
+    ]
+}
+
+/// The blocks of the specification that begin with `# name`.
+fn specified() -> BTreeMap<&'static str, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut lines = SPECIFICATION.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() != "```text" {
+            continue;
+        }
+        let mut name = None;
+        let mut bytes = Vec::new();
+        for line in lines.by_ref().take_while(|line| line.trim() != "```") {
+            if let Some(title) = line.trim().strip_prefix("# ") {
+                if let Some(name) = name.replace(title) {
+                    found.insert(name, std::mem::take(&mut bytes));
+                }
+            } else if name.is_some() {
+                let hex = line.split('|').next().unwrap_or_default();
+                bytes.extend(
+                    hex.split_whitespace()
+                        .map(|byte| u8::from_str_radix(byte, 16).expect("hex")),
+                );
+            }
+        }
+        if let Some(name) = name {
+            found.insert(name, bytes);
+        }
+    }
+    found
+}
+
+fn encode(said: &Said) -> Option<Vec<u8>> {
+    let mut out = BytesMut::new();
+    match said {
+        Said::Client(control) => control.encode(&mut out),
+        Said::Server(control) => control.encode(&mut out),
+        Said::Media(message) => message.encode(&mut out),
+        Said::Nothing => return None,
+    }
+    .expect("an example that can be said");
+    Some(out.to_vec())
+}
+
+/// As the specification shows it: 16 bytes a line, and beside them what is printable.
+fn shown(name: &str, bytes: &[u8]) -> String {
+    let mut text = format!("# {name}\n");
+    for line in bytes.chunks(16) {
+        let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        let plain: String = line
+            .iter()
+            .map(|byte| match byte {
+                b' '..=b'~' => char::from(*byte),
+                _ => '.',
+            })
+            .collect();
+        let _ = writeln!(text, "{:<47} | {plain}", hex.join(" "));
+    }
+    text
+}
+
+#[test]
+fn the_code_writes_what_the_specification_shows() {
+    let specified = specified();
+    let mut wrong = String::new();
+    for (name, said) in &examples() {
+        let Some(bytes) = encode(said) else { continue };
+        if specified.get(name) != Some(&bytes) {
+            wrong += &shown(name, &bytes);
+        }
+    }
+    assert!(wrong.is_empty(), "the code writes:\n{wrong}");
+}
+
+#[test]
+fn the_code_reads_what_the_specification_shows() {
+    let specified = specified();
+    let examples = examples();
+    for name in specified.keys() {
+        assert!(
+            examples.iter().any(|(known, _)| known == name),
+            "nobody knows what `{name}` says"
+        );
+    }
+    for (name, said) in examples {
+        let bytes = specified.get(name).unwrap_or_else(|| panic!("no `{name}`"));
+        let mut deframer = Deframer::new();
+        deframer.push(&mut BytesMut::from(&bytes[..]));
+        let raw = deframer.pull().expect("a message").expect("a whole one");
+        assert_eq!(deframer.finish(), Ok(()), "{name} is one message");
+        let message = Message::decode(raw).expect("a good body");
+        let json = match &message {
+            Some(Message::Control(json)) => json.clone(),
+            Some(_) | None => Bytes::new(),
+        };
+        match said {
+            Said::Client(control) => assert_eq!(ClientControl::decode(&json), Ok(control)),
+            Said::Server(control) => assert_eq!(ServerControl::decode(&json), Ok(control)),
+            Said::Media(media) => assert_eq!(message, Some(media), "{name}"),
+            Said::Nothing => assert_eq!(message, None, "{name}"),
+        }
+    }
+}
+
+#[test]
+fn the_limits_in_the_specification_are_those_of_the_code() {
+    use tunnelcast::media::{MAX_AUDIO_PACKET, MAX_CELLS};
+    use tunnelcast::wire::limits as l;
+    let rows = [
+        ("body of a message", l::MAX_BODY),
+        ("name of a stream", l::MAX_STREAM_NAME),
+        ("text", l::MAX_TEXT),
+        ("versions in a hello", l::MAX_VERSIONS),
+        ("streams in a welcome", l::MAX_LISTED_STREAMS),
+        ("header of a rung", l::MAX_RUNG_HEADER),
+        ("cell", l::MAX_CELL),
+        ("cells in a picture", MAX_CELLS),
+        ("packet of sound", MAX_AUDIO_PACKET),
+        ("rungs remembered", l::MAX_RUNGS),
+        ("answers that wait for a viewer to read", l::MAX_ANSWERS),
+    ];
+    for (what, limit) in rows {
+        let start = format!("| {what} | ");
+        let row = SPECIFICATION
+            .lines()
+            .find_map(|line| line.strip_prefix(&start))
+            .unwrap_or_else(|| panic!("no row for {what}"));
+        let digits: String = row
+            .chars()
+            .take_while(|c| c.is_ascii_digit() || *c == ',')
+            .filter(char::is_ascii_digit)
+            .collect();
+        assert_eq!(digits, limit.to_string(), "{what}");
+    }
+    assert!(SPECIFICATION.contains(&format!("version {}\n", l::PROTOCOL_VERSION)));
+}
+
+#[test]
+fn the_close_codes_in_the_specification_are_those_of_the_code() {
+    for (number, code) in CloseCode::ALL {
+        let row = format!("| {number} | {code} | ");
+        let line = SPECIFICATION.lines().find(|line| line.starts_with(&row));
+        let line = line.unwrap_or_else(|| panic!("no row `{row}`"));
+        let retry = line
+            .get(row.len()..)
+            .is_some_and(|rest| rest.starts_with("yes"));
+        assert_eq!(retry, code.is_worth_retrying(), "{line}");
+    }
+}
