@@ -1,0 +1,273 @@
+//! Cells held, and painting them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::plan::{Job, plan, with_guards};
+use super::task::Decode;
+use super::{Applied, NO_SUCH_CELL, paint_line};
+use crate::codec::jpeg::{CellHeader, JpegError, join_cells};
+use crate::codec::workers::{Task, Workers};
+use crate::media::{CellIndex, Grid, Rect};
+
+/// The cells of one rung.
+#[derive(Debug)]
+pub(super) struct Cells {
+    grid: Grid,
+    header: Arc<CellHeader>,
+    /// Copies, whose memory is used again: what comes are slices of buffers that must not be kept alive. Empty where
+    /// nothing has come.
+    held: Vec<Vec<u8>>,
+    missing: usize,
+    /// Reused: which cells are to be painted; all false between calls.
+    changed: Vec<bool>,
+    /// Reused: where in the list their new bytes are.
+    places: Vec<usize>,
+    /// Reused by the threads.
+    spare: Vec<Decode>,
+    workers: Workers<Decode>,
+}
+
+impl Cells {
+    pub(super) fn new(grid: Grid, header: &Bytes) -> Result<Self, JpegError> {
+        Ok(Self {
+            grid,
+            header: Arc::new(CellHeader::parse(header, grid)?),
+            held: vec![Vec::new(); grid.count()],
+            missing: grid.count(),
+            changed: vec![false; grid.count()],
+            places: vec![0; grid.count()],
+            spare: Vec::new(),
+            workers: Workers::of_this_machine(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_workers(&mut self, most: std::num::NonZeroUsize) {
+        self.workers = Workers::new(most);
+    }
+
+    pub(super) fn apply(&mut self, cells: &[(CellIndex, Bytes)], pixels: &mut [u32]) -> Applied {
+        let mut applied = Applied::default();
+        let mut waiting = self.mark(cells, &mut applied);
+        // A second time only where a job had bad cells in it and could not be done: without them it can.
+        while waiting > 0 {
+            let at_once = self.workers.for_cells(waiting);
+            let jobs = plan(&self.changed, self.grid, at_once);
+            // In rounds, so that there are never more decoded pictures than threads.
+            let mut jobs = jobs.into_iter();
+            while let Some(job) = jobs.next() {
+                let mut own = self.task(job, cells);
+                for job in jobs.by_ref().take(at_once - 1) {
+                    let task = self.task(job, cells);
+                    self.workers.start(task);
+                }
+                own.work();
+                let mut next = Some(own);
+                while let Some(mut task) = next {
+                    if task.is_good() {
+                        self.show(&task.job, &task.rgba, pixels, &mut applied.dirty);
+                        self.keep(&task.job, cells);
+                    } else {
+                        self.refuse(&mut task, &mut applied);
+                    }
+                    self.spare.push(task);
+                    next = self.workers.finish();
+                }
+            }
+            waiting = self.changed.iter().filter(|changed| **changed).count();
+        }
+        applied
+    }
+
+    pub(super) const fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    pub(super) fn join(&self, header: &[u8]) -> Option<Bytes> {
+        self.is_complete()
+            .then(|| join_cells(header, self.held.iter().map(Vec::as_slice)))
+    }
+
+    /// Says in `changed` and `places` what is to be painted, and gives the number.
+    fn mark(&mut self, cells: &[(CellIndex, Bytes)], applied: &mut Applied) -> usize {
+        let mut count = 0;
+        let mut scratch = Vec::new();
+        for (place, (index, bytes)) in cells.iter().enumerate() {
+            let cell = *index as usize;
+            if cell >= self.grid.count() {
+                applied.add_bad(NO_SUCH_CELL);
+            } else if self.changed[cell] {
+                // One of two goes; the later one only makes the earlier one go if it is of use itself.
+                match self.header.check(bytes, &mut scratch) {
+                    Ok(()) => self.places[cell] = place,
+                    Err(fault) => applied.add_bad(fault),
+                }
+            } else if self.held[cell] != *bytes || bytes.is_empty() {
+                self.changed[cell] = true;
+                self.places[cell] = place;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// The job with all that is needed to do it on another thread.
+    fn task(&mut self, job: Job, cells: &[(CellIndex, Bytes)]) -> Decode {
+        let spare = self.spare.pop();
+        let mut task = spare.unwrap_or_else(|| Decode::new(Arc::clone(&self.header)));
+        let columns = self.grid.columns();
+        let bytes = |row: usize, column: usize| {
+            let cell = row * columns + column;
+            let held = &self.held[cell];
+            if self.changed[cell] {
+                (&cells[self.places[cell]].1[..], Some(cell))
+            } else if held.is_empty() {
+                (self.header.blank(), None)
+            } else {
+                (&held[..], None)
+            }
+        };
+        let (width, height) = (self.grid.cell_width(), self.grid.cell_height());
+        match &job {
+            Job::Packed(runs) => {
+                let strips: usize = runs.iter().map(|run| self.strips(&run.rows)).sum();
+                let cells = runs.iter().flat_map(|run| {
+                    with_guards(&run.rows, self.grid).map(|row| bytes(row, run.column))
+                });
+                task.fill((width, strips * height), cells);
+            }
+            Job::Band(rows) => {
+                let rows = with_guards(rows, self.grid);
+                let size = (width * columns, rows.len() * height);
+                let cells = rows.flat_map(|row| (0..columns).map(move |column| (row, column)));
+                task.fill(size, cells.map(|(row, column)| bytes(row, column)));
+            }
+        }
+        task.job = job;
+        task
+    }
+
+    /// What was painted is held from now on.
+    fn keep(&mut self, job: &Job, cells: &[(CellIndex, Bytes)]) {
+        let grid = self.grid;
+        for cell in job.cells(grid) {
+            if std::mem::take(&mut self.changed[cell]) {
+                let held = &mut self.held[cell];
+                self.missing -= usize::from(held.is_empty());
+                held.clear();
+                held.extend_from_slice(&cells[self.places[cell]].1);
+            }
+        }
+    }
+
+    /// Forgets the bad cells of a task, or, where the library would not decode what was checked, all its new ones.
+    fn refuse(&mut self, task: &mut Decode, applied: &mut Applied) {
+        if let Some(fault) = task.failed.take() {
+            for cell in task.job.cells(self.grid) {
+                if std::mem::take(&mut self.changed[cell]) {
+                    applied.add_bad(fault.clone());
+                }
+            }
+        }
+        for (cell, fault) in task.bad.drain(..) {
+            // A guard is another task's cell too.
+            if std::mem::take(&mut self.changed[cell]) {
+                applied.add_bad(fault);
+            }
+        }
+    }
+
+    /// Whether there is something to be seen at `cell`.
+    fn is_known(&self, cell: usize) -> bool {
+        self.changed[cell] || !self.held[cell].is_empty()
+    }
+
+    /// Paints what `job` decoded.
+    fn show(&self, job: &Job, rgba: &[u8], pixels: &mut [u32], dirty: &mut Vec<Rect>) {
+        match job {
+            Job::Packed(runs) => {
+                let mut strip = 0;
+                for run in runs {
+                    let columns = run.column..run.column + 1;
+                    let part = Decoded {
+                        rgba,
+                        width: self.grid.cell_width(),
+                        strip,
+                    };
+                    dirty.extend(self.show_rows(&run.rows, columns, part, pixels));
+                    strip += self.strips(&run.rows);
+                }
+            }
+            Job::Band(rows) => {
+                let part = Decoded {
+                    rgba,
+                    width: self.grid.cell_width() * self.grid.columns(),
+                    strip: 0,
+                };
+                dirty.extend(self.show_rows(rows, 0..self.grid.columns(), part, pixels));
+            }
+        }
+    }
+
+    /// Paints `rows` of `columns`, and of the guards the line that touches them, since it has their chroma in it.
+    fn show_rows(
+        &self,
+        rows: &Range<usize>,
+        columns: Range<usize>,
+        part: Decoded<'_>,
+        pixels: &mut [u32],
+    ) -> Option<Rect> {
+        let (cell_width, cell_height) = (self.grid.cell_width(), self.grid.cell_height());
+        let size = self.grid.size();
+        let guarded = with_guards(rows, self.grid);
+        let top = rows.start * cell_height - usize::from(guarded.start < rows.start);
+        let bottom = rows.end * cell_height + usize::from(guarded.end > rows.end);
+        let bottom = bottom.min(size.height());
+        let left = columns.start * cell_width;
+        let right = (columns.end * cell_width).min(size.width());
+        for y in top..bottom {
+            let row = y / cell_height;
+            let line = part.strip * cell_height + y - guarded.start * cell_height;
+            let from = &part.rgba[line * part.width * 4..][..part.width * 4];
+            let to = &mut pixels[y * size.width()..][..size.width()];
+            let first = row * self.grid.columns();
+            let known = |column: &usize| self.is_known(first + column);
+            if columns.clone().all(|column| known(&column)) {
+                paint_line(from, &mut to[left..right]);
+                continue;
+            }
+            let cells = from
+                .chunks(cell_width * 4)
+                .zip(to[left..right].chunks_mut(cell_width));
+            for ((from, to), _) in cells
+                .zip(columns.clone())
+                .filter(|(_, column)| known(column))
+            {
+                paint_line(from, to);
+            }
+        }
+        (top < bottom && left < right).then(|| Rect {
+            x: left,
+            y: top,
+            width: right - left,
+            height: bottom - top,
+        })
+    }
+
+    /// Cells that a run of `rows` takes in its picture.
+    fn strips(&self, rows: &Range<usize>) -> usize {
+        with_guards(rows, self.grid).len()
+    }
+}
+
+/// Where a run or band begins in what was decoded.
+#[derive(Clone, Copy)]
+struct Decoded<'a> {
+    rgba: &'a [u8],
+    width: usize,
+    /// Rows of cells before it.
+    strip: usize,
+}

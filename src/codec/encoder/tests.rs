@@ -1,0 +1,235 @@
+//! What is coded when, and that it comes out alike however it is coded.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::codec::decode_jpeg;
+use crate::codec::testing::{photo, size};
+
+fn at(ms: u64) -> MediaTime {
+    MediaTime::from_duration(Duration::from_millis(ms))
+}
+
+fn encoder(size: Size) -> Encoder {
+    Encoder::new(1, size, Quality::DEFAULT).unwrap()
+}
+
+fn versions(frame: &Frame) -> Vec<u64> {
+    frame.cells.iter().map(|cell| cell.version).collect()
+}
+
+/// Mean error of luma.
+fn error(a: &Picture, b: &Picture) -> f64 {
+    let sum: u64 = a
+        .y()
+        .iter()
+        .zip(b.y())
+        .map(|(a, b)| u64::from(a.abs_diff(*b)))
+        .sum();
+    sum as f64 / a.y().len() as f64
+}
+
+#[test]
+fn packed_cells_are_those_of_the_whole_picture() {
+    for (width, height) in [
+        (1366, 768),
+        (16, 16),
+        (17, 33),
+        (33, 17),
+        (1280, 720),
+        (161, 95),
+    ] {
+        let mut encoder = encoder(size(width, height));
+        let picture = Arc::new(photo(size(width, height), 3));
+        let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
+        encoder.code_whole(Arc::clone(&picture), &all).unwrap();
+        let whole = encoder.coded.clone();
+        encoder.code_packed(picture, &all).unwrap();
+        assert!(whole == encoder.coded, "{width}x{height}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_cells_of_any_size_are_coded_alike_packed_and_whole(
+        (width, height, shift) in (16u32..420, 16u32..200, 0usize..500),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+    ) {
+        let mut encoder = encoder(size(width, height));
+        let picture = Arc::new(photo(size(width, height), shift));
+        let count = encoder.grid.count();
+        let mut due: Vec<_> = picks.iter().map(|pick| CellIndex::try_from(pick.index(count)).unwrap()).collect();
+        due.sort_unstable();
+        due.dedup();
+        encoder.code_whole(Arc::clone(&picture), &due).unwrap();
+        let whole = encoder.coded.clone();
+        encoder.code_packed(picture, &due).unwrap();
+        prop_assert_eq!(whole.len(), due.len());
+        prop_assert!(whole == encoder.coded);
+    }
+
+    #[test]
+    fn joined_cells_are_cut_into_the_same_cells(
+        (width, height) in (16u32..300, 16u32..120),
+    ) {
+        let frame = encoder(size(width, height))
+            .encode(&photo(size(width, height), 9), 1, at(0))
+            .unwrap();
+        let cells: Result<Vec<_>, _> = Splitter::new(join(&frame), encoder(size(width, height)).header_bytes).collect();
+        prop_assert!(cells.unwrap().iter().eq(frame.cells.iter().map(|cell| &cell.bytes)));
+    }
+}
+
+#[test]
+fn splitting_and_joining_gives_the_bytes_back() {
+    // As the library wrote it, header and all; its size is a multiple of 16, so that ours is the same.
+    let size = size(640, 96);
+    let encoder = encoder(size);
+    let picture = photo(size, 0);
+    let strips: Vec<_> = (0..6).map(|row| (0, row * 16)).collect();
+    let mut jpeg = Vec::new();
+    let source = PackedSource {
+        picture: &picture,
+        strips: &strips,
+        width: 640,
+    };
+    let restart = encoder.grid.restart();
+    Library::default()
+        .encode(source, Quality::DEFAULT, restart, &mut jpeg)
+        .unwrap();
+    let jpeg = Bytes::from(jpeg);
+    let cells = Splitter::new(jpeg.clone(), encoder.header_bytes).map(Result::unwrap);
+    let cells: Vec<_> = cells.collect();
+    let RungKind::Cells { header, .. } = &encoder.rung().kind else {
+        panic!("cells");
+    };
+    assert!(join_cells(header, cells.iter().map(|cell| &cell[..])) == jpeg);
+}
+
+#[test]
+fn a_joined_frame_looks_like_its_source() {
+    for (width, height) in [(1366, 768), (16, 16), (65, 49)] {
+        let picture = photo(size(width, height), 0);
+        let frame = encoder(picture.size()).encode(&picture, 1, at(0)).unwrap();
+        let decoded = decode_jpeg(&join(&frame)).unwrap();
+        assert!(error(&picture, &decoded) < 4.0, "{width}x{height}");
+    }
+}
+
+#[test]
+fn what_does_not_change_is_not_coded_and_shares_its_bytes() {
+    let mut encoder = encoder(size(640, 64));
+    let mut picture = photo(size(640, 64), 0);
+    let first = encoder.encode(&picture, 1, at(0)).unwrap();
+    assert_eq!(versions(&first), vec![1; 16]);
+    picture.planes_mut()[0][20 * 640 + 170] ^= 0x80;
+    let second = encoder.encode(&picture, 2, at(33)).unwrap();
+    let mut expected = vec![1; 16];
+    expected[5] = 2;
+    assert_eq!(versions(&second), expected);
+    assert_eq!(
+        first.cells[4].bytes.as_ptr(),
+        second.cells[4].bytes.as_ptr()
+    );
+}
+
+#[test]
+fn a_change_of_colour_alone_is_seen() {
+    let mut encoder = encoder(size(320, 32));
+    let mut picture = photo(size(320, 32), 0);
+    encoder.encode(&picture, 1, at(0)).unwrap();
+    picture.planes_mut()[2][15 * 160 + 159] ^= 0x40;
+    let frame = encoder.encode(&picture, 2, at(33)).unwrap();
+    assert_eq!(versions(&frame), [1, 1, 1, 2]);
+}
+
+#[test]
+fn a_sensor_s_noise_is_no_change() {
+    let mut encoder = encoder(size(320, 64));
+    let quiet = photo(size(320, 64), 0);
+    encoder.encode(&quiet, 1, at(0)).unwrap();
+    let mut noisy = quiet;
+    for (index, sample) in noisy.planes_mut()[0].iter_mut().enumerate() {
+        *sample = sample.saturating_add([0, 3, 2, 1][index % 4]);
+    }
+    let frame = encoder.encode(&noisy, 2, at(33)).unwrap();
+    assert_eq!(versions(&frame), vec![1; 8]);
+}
+
+#[test]
+fn every_cell_is_coded_anew_within_three_seconds_and_never_all_at_once() {
+    let size = size(1280, 720);
+    let mut encoder = encoder(size);
+    let mut newest = vec![0; encoder.grid.count()];
+    for number in 0..330 {
+        let ms = number * 33;
+        // Brightness creeps, always below the threshold.
+        let mut picture = photo(size, 0);
+        let grown = u8::try_from(number / 60).unwrap();
+        picture.planes_mut()[0]
+            .iter_mut()
+            .for_each(|y| *y = y.saturating_add(grown));
+        let capture = at(ms);
+        let mut due = Vec::new();
+        encoder.detector.select(&picture, capture, &mut due);
+        if number > 0 {
+            assert!(due.len() < 20, "{} cells at {ms} ms", due.len());
+        }
+        encoder.detector.keep(&picture, &due, capture);
+        for cell in due {
+            newest[cell as usize] = ms;
+        }
+        assert!(newest.iter().all(|then| ms - then <= 3000), "at {ms} ms");
+    }
+}
+
+#[test]
+fn at_one_picture_a_second_too_every_cell_is_coded_anew_in_time() {
+    let size = size(320, 160);
+    let mut encoder = encoder(size);
+    let picture = photo(size, 0);
+    let mut newest = [0; 20];
+    for second in 0..12 {
+        let mut due = Vec::new();
+        encoder
+            .detector
+            .select(&picture, at(second * 1000), &mut due);
+        encoder.detector.keep(&picture, &due, at(second * 1000));
+        for cell in due {
+            newest[cell as usize] = second;
+        }
+        assert!(newest.iter().all(|then| second - then <= 3));
+    }
+}
+
+#[test]
+fn refreshing_a_still_picture_makes_no_new_versions() {
+    let mut encoder = encoder(size(320, 64));
+    let picture = photo(size(320, 64), 0);
+    let first = encoder.encode(&picture, 1, at(0)).unwrap();
+    let later = encoder.encode(&picture, 2, at(5000)).unwrap();
+    assert_eq!(versions(&later), vec![1; 8]);
+    // ... but the old buffer is let go.
+    assert_ne!(first.cells[0].bytes.as_ptr(), later.cells[0].bytes.as_ptr());
+}
+
+#[test]
+fn a_clock_that_begins_anew_does_not_stop_the_refreshing() {
+    let mut encoder = encoder(size(320, 64));
+    let picture = photo(size(320, 64), 0);
+    encoder.encode(&picture, 1, at(1_000_000)).unwrap();
+    encoder.encode(&picture, 2, at(0)).unwrap();
+    let mut due = Vec::new();
+    encoder.detector.select(&picture, at(3000), &mut due);
+    assert_eq!(due.len(), 8);
+}
+
+#[test]
+fn a_picture_of_another_size_is_refused() {
+    let refused = encoder(size(320, 64)).encode(&photo(size(320, 80), 0), 1, at(0));
+    assert!(matches!(refused, Err(CodecError::PictureSize { .. })));
+}
