@@ -3,5 +3,6 @@
 //! The modules stand in the order in which data passes through them.
 
 pub mod codec;
+pub mod container;
 pub mod media;
 pub mod wire;
