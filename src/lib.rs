@@ -4,5 +4,6 @@
 
 pub mod codec;
 pub mod container;
+pub mod jitter;
 pub mod media;
 pub mod wire;
