@@ -4,6 +4,8 @@
 
 pub mod codec;
 pub mod container;
+mod file;
 pub mod jitter;
 pub mod media;
+pub mod trust;
 pub mod wire;

@@ -1,0 +1,54 @@
+//! How TLS is spoken: version 1.3 only, aws-lc-rs, ALPN `http/1.1`, resumption.
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::verify::Verifier;
+use super::{Policy, TrustError};
+
+/// The protocol named inside TLS: what follows starts as HTTP/1.1, and is honest about it.
+pub const ALPN: &[u8] = b"http/1.1";
+
+/// How a viewer speaks to the server at `host` and `port`.
+///
+/// Keep it for as long as that server is used: it holds the tickets that make the next connection cheaper. It reads
+/// the system's trust store from disk when the policy needs it. Fails only if TLS cannot be set up at all.
+pub fn client_config(
+    policy: Policy,
+    host: &str,
+    port: u16,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = provider();
+    let verifier = Verifier::new(policy, host, port, &provider);
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// How a server speaks with this key and certificate.
+pub fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustError> {
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // Tickets hold the session themselves, so viewers who never return cost no memory; one each is enough.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// The one library of ciphers, always named, so that no other crate can choose another.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}

@@ -1,0 +1,351 @@
+//! A server's key and certificate: made at the first start, kept, renewed on the same key.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SerialNumber,
+};
+use rustls::ServerConfig;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
+use time::OffsetDateTime;
+use webpki::EndEntityCert;
+
+use super::{Pin, TrustError, config, der, pem, store};
+use crate::file::{Access, Created};
+
+/// Who a server is. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity {
+    pin: Pin,
+    valid_until: Option<SystemTime>,
+    server: Arc<ServerConfig>,
+}
+
+impl Identity {
+    /// The identity in `dir` (`key.pem`, mode 0600, and `cert.pem`); what is missing is made.
+    ///
+    /// The certificate names `localhost`, this machine and `names` (host names or addresses). It is valid for 90 days
+    /// and is made anew, on the same key, when fewer than 30 are left, when a name is not in it, or when it does not
+    /// belong to the key; so the pin stays as long as the key does.
+    ///
+    /// Fails if the directory cannot be written, if others may read the key, or if the key is damaged.
+    pub fn load_or_create(dir: &Path, names: &[String]) -> Result<Self, TrustError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "certificates are valid in wall time"
+        )]
+        let now = SystemTime::now();
+        Self::load_or_create_at(dir, names, now)
+    }
+
+    /// The identity in two PEM files that somebody else looks after: a chain with the server's certificate first, and
+    /// its private key.
+    ///
+    /// Fails if either is missing, unreadable, damaged, or does not belong to the other. A key that others may read
+    /// is used, with a warning: how it is kept is not ours to decide.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TrustError> {
+        let certified = pem::load(cert, key, &config::provider())?;
+        if store::exposure(key)? & 0o007 != 0 {
+            tracing::warn!(key = %key.display(), "everybody on this machine can read the private key");
+        }
+        Self::new(certified)
+    }
+
+    /// A new identity that lives no longer than this value.
+    pub fn fresh() -> Result<Self, TrustError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "certificates are valid in wall time"
+        )]
+        let now = SystemTime::now();
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let certificate = issue(&pair, &all_names(&[])?, now)?;
+        let chain = vec![certificate.der().clone()];
+        let key = PrivatePkcs8KeyDer::from(pair.serialize_der()).into();
+        Self::new(Arc::new(CertifiedKey::from_der(
+            chain,
+            key,
+            &config::provider(),
+        )?))
+    }
+
+    /// The hash of the key, as it stands in links.
+    pub const fn pin(&self) -> Pin {
+        self.pin
+    }
+
+    /// When the certificate ends, if it can be read.
+    pub const fn valid_until(&self) -> Option<SystemTime> {
+        self.valid_until
+    }
+
+    /// How to speak TLS as this server.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server)
+    }
+
+    fn load_or_create_at(
+        dir: &Path,
+        names: &[String],
+        now: SystemTime,
+    ) -> Result<Self, TrustError> {
+        let names = all_names(names)?;
+        store::private_dir(dir)?;
+        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+
+        if store::read(&key)?.is_none() {
+            let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+            match store::create(&key, pair.serialize_pem().as_bytes(), Access::Private)? {
+                Created::New => tracing::info!(key = %key.display(), "made a new key"),
+                Created::Existed => {}
+            }
+        }
+        let mode = store::exposure(&key)?;
+        if mode != 0 {
+            return Err(TrustError::KeyExposed {
+                path: key,
+                mode: mode | 0o600,
+            });
+        }
+        match pem::load(&cert, &key, &config::provider()) {
+            Ok(certified) if serves(&certified, &names, now) => return Self::new(certified),
+            Ok(_)
+            | Err(
+                TrustError::Missing { .. }
+                | TrustError::NoCertificate { .. }
+                | TrustError::BadCertificate { .. }
+                | TrustError::Mismatch { .. },
+            ) => {}
+            Err(error) => return Err(error),
+        }
+        let text = store::read(&key)?.unwrap_or_default();
+        let pair = KeyPair::from_pem(&String::from_utf8_lossy(&text))
+            .map_err(|_| TrustError::BadKey { path: key.clone() })?;
+        let pem = issue(&pair, &names, now)?.pem();
+        store::replace(&cert, pem.as_bytes(), Access::Public)?;
+        tracing::info!(cert = %cert.display(), "made a new certificate");
+        Self::new(pem::load(&cert, &key, &config::provider())?)
+    }
+
+    fn new(certified: Arc<CertifiedKey>) -> Result<Self, TrustError> {
+        let leaf = certified.end_entity_cert()?;
+        Ok(Self {
+            pin: Pin::of_certificate(leaf)?,
+            valid_until: der::not_after(leaf).map(SystemTime::from),
+            server: config::server_config(certified)?,
+        })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("pin", &self.pin)
+            .field("valid_until", &self.valid_until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `localhost`, this machine, and the names given, each once.
+fn all_names(given: &[String]) -> Result<Vec<String>, TrustError> {
+    let mut names = vec![String::from("localhost")];
+    let own = host_name().filter(|name| ServerName::try_from(name.as_str()).is_ok());
+    names.extend(own.map(|name| name.to_ascii_lowercase()));
+    for name in given {
+        let bare = name
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        if ServerName::try_from(bare.as_str()).is_err() {
+            return Err(TrustError::Name { name: name.clone() });
+        }
+        names.push(bare);
+    }
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Ok(names)
+}
+
+/// What this machine calls itself, where it can be read without a library.
+fn host_name() -> Option<String> {
+    ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())
+        .or_else(|| std::env::var("COMPUTERNAME").ok())
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .map(|name| name.trim().to_owned())
+}
+
+/// Is this certificate good for these names and for some time yet?
+fn serves(certified: &CertifiedKey, names: &[String], now: SystemTime) -> bool {
+    let Some(leaf) = certified.cert.first() else {
+        return false;
+    };
+    let Ok(parsed) = EndEntityCert::try_from(leaf) else {
+        return false;
+    };
+    let lasts =
+        der::not_after(leaf).is_some_and(|end| end > OffsetDateTime::from(now + RENEW_BEFORE));
+    lasts
+        && names.iter().all(|name| {
+            ServerName::try_from(name.as_str())
+                .is_ok_and(|name| parsed.verify_is_valid_for_subject_name(&name).is_ok())
+        })
+}
+
+/// A certificate for `names` on this key.
+fn issue(pair: &KeyPair, names: &[String], now: SystemTime) -> Result<Certificate, TrustError> {
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "tunnelcast");
+    // Browsers refuse two certificates of one issuer with one number, and a renewed one would have the same.
+    let mut serial = [0; 16];
+    aws_lc_rs::rand::fill(&mut serial).map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
+    serial[0] = serial[0] & 0x7f | 0x40; // positive, and of full length
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_before = OffsetDateTime::from(now - CLOCK_SKEW);
+    params.not_after = OffsetDateTime::from(now + VALID_FOR);
+    Ok(params.self_signed(pair)?)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const VALID_FOR: Duration = DAY.saturating_mul(90);
+const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
+/// How far a viewer's clock may be behind ours.
+const CLOCK_SKEW: Duration = DAY;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn start() -> SystemTime {
+        NOW + DAY * 20_000
+    }
+
+    #[test]
+    fn a_second_start_finds_the_same_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("deep/certs");
+        let first = Identity::load_or_create(&dir, &[]).unwrap();
+        let cert = fs::read(dir.join("cert.pem")).unwrap();
+        let second = Identity::load_or_create(&dir, &[]).unwrap();
+        assert_eq!(first.pin(), second.pin());
+        assert_eq!(fs::read(dir.join("cert.pem")).unwrap(), cert);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&dir.join("key.pem")), 0o600);
+            assert_eq!(mode(&dir), 0o700);
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_renewed_on_the_same_key_in_its_last_month() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |days| Identity::load_or_create_at(dir.path(), &[], start() + DAY * days).unwrap();
+        let first = at(0);
+        assert_eq!(first.valid_until(), Some(start() + DAY * 90));
+        assert_eq!(at(59).valid_until(), first.valid_until());
+        let renewed = at(61);
+        assert_eq!(renewed.valid_until(), Some(start() + DAY * 151));
+        assert_eq!(renewed.pin(), first.pin());
+    }
+
+    #[test]
+    fn a_new_name_or_a_damaged_certificate_keeps_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Identity::load_or_create(dir.path(), &[]).unwrap();
+        let cert = dir.path().join("cert.pem");
+        let before = fs::read(&cert).unwrap();
+        let names = [
+            "cam.example.org".into(),
+            "[2001:db8::1]".into(),
+            "192.0.2.1".into(),
+        ];
+        let named = Identity::load_or_create(dir.path(), &names).unwrap();
+        let after = fs::read(&cert).unwrap();
+        assert_ne!(before, after);
+        assert_eq!(named.pin(), first.pin());
+        Identity::load_or_create(dir.path(), &names).unwrap();
+        assert_eq!(fs::read(&cert).unwrap(), after);
+        for damage in [
+            "",
+            "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+        ] {
+            fs::write(&cert, damage).unwrap();
+            assert_eq!(
+                Identity::load_or_create(dir.path(), &[]).unwrap().pin(),
+                first.pin()
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Identity::load_or_create(dir.path(), &["my cam".into()]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`my cam` is neither a host name nor an address"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        Identity::load_or_create(dir.path(), &[]).unwrap();
+        let key = dir.path().join("key.pem");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Identity::load_or_create(dir.path(), &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("(mode 640): try `chmod 600 "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn each_way_to_bring_a_wrong_key_is_its_own_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        let own = Identity::load_or_create(&a, &[]).unwrap();
+        Identity::load_or_create(&b, &[]).unwrap();
+        let (cert, key) = (a.join("cert.pem"), a.join("key.pem"));
+        assert_eq!(Identity::load(&cert, &key).unwrap().pin(), own.pin());
+
+        let says = |cert: &Path, key: &Path| Identity::load(cert, key).unwrap_err().to_string();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        assert!(says(&dir.path().join("no"), &key).ends_with("no does not exist"));
+        assert!(says(&cert, dir.path()).starts_with("cannot read "));
+        assert!(says(&cert, &b.join("key.pem")).contains("does not belong to the private key"));
+        assert!(says(&cert, &cert).contains("holds no private key"));
+        assert!(says(&key, &key).contains("holds no certificate"));
+        let locked =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert!(says(&cert, &file("locked", locked)).contains("is encrypted"));
+        let broken = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
+        assert!(says(&cert, &file("broken", broken)).contains("key in"));
+        let junk = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        assert!(says(&file("junk", junk), &key).contains("is damaged"));
+    }
+}

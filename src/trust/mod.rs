@@ -1,0 +1,27 @@
+//! Who is who: the server's identity, the pin of its key, servers that a person has accepted, the link.
+//!
+//! Everything here is TLS 1.3 by rustls with aws-lc-rs, and there is no way to switch verification off: a [`Policy`]
+//! is either one key ([`Policy::Pinned`]), or the system's trust store and the keys that a person has accepted
+//! ([`Policy::SystemOrKnown`]).
+
+mod config;
+mod der;
+mod error;
+mod identity;
+mod known;
+mod link;
+mod pem;
+mod pin;
+mod qr;
+mod store;
+mod verify;
+
+pub use config::{ALPN, client_config, server_config};
+pub(crate) use der::printable;
+pub use error::TrustError;
+pub use identity::Identity;
+pub use known::KnownServers;
+pub use link::{DEFAULT_PORT, Link, LinkError, MAX_LINK, MAX_TOKEN};
+pub use pin::{Pin, PinError};
+pub use qr::qr;
+pub use verify::{Policy, Rejection, Seen};
