@@ -7,5 +7,6 @@ pub mod container;
 mod file;
 pub mod jitter;
 pub mod media;
+pub mod timeline;
 pub mod trust;
 pub mod wire;

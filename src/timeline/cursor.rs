@@ -1,0 +1,208 @@
+//! One viewer's place: what he holds, and what he therefore gets next.
+
+use std::sync::Arc;
+
+use crate::media::{CellIndex, Frame, RungId, VideoStep};
+
+/// A live cursor: which cells a viewer holds in which version, and the frame being sent to him.
+///
+/// A frame that was begun is finished before a newer one is looked at. Taking the rest of the cells from the newer
+/// frame would make no picture younger (the age of a picture is that of its oldest cell) and would tear every one.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    rung: Option<RungId>,
+    /// Per cell: 0 where the viewer lacks it, else one more than the version he holds.
+    held: Vec<u64>,
+    /// Per cell: the frame in which it was last sent, so that the stalest goes first.
+    sent: Vec<u64>,
+    pass: Option<Pass>,
+    last: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Pass {
+    frame: Arc<Frame>,
+    announce: bool,
+    /// Cells still to be sent, the last one first.
+    lacking: Vec<CellIndex>,
+}
+
+impl Cursor {
+    /// A viewer who holds nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the frame begun last has been sent to its end.
+    pub const fn is_free(&self) -> bool {
+        self.pass.is_none()
+    }
+
+    /// The number of the frame begun last.
+    pub const fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Begins a frame. Call it only when [`Self::is_free`]; an unfinished frame is given up.
+    pub fn aim(&mut self, frame: Arc<Frame>) {
+        let changed = self.rung != Some(frame.rung.id);
+        let announce = changed || self.pass.as_ref().is_some_and(|pass| pass.announce);
+        if changed {
+            self.rung = Some(frame.rung.id);
+            self.held.clear();
+            self.sent.clear();
+        }
+        self.held.resize(frame.cells.len(), 0);
+        self.sent.resize(frame.cells.len(), 0);
+        self.last = Some(frame.number);
+        let mut lacking = self
+            .pass
+            .take()
+            .map(|pass| pass.lacking)
+            .unwrap_or_default();
+        lacking.clear();
+        for (index, (cell, held)) in (0..).zip(frame.cells.iter().zip(&self.held)) {
+            if *held != cell.version + 1 {
+                lacking.push(index);
+            }
+        }
+        // The sort is stable, so that cells of equal staleness go in raster order.
+        lacking.reverse();
+        lacking.sort_by_key(|index| {
+            std::cmp::Reverse(self.sent.get(*index as usize).copied().unwrap_or(0))
+        });
+        self.pass = Some(Pass {
+            frame,
+            announce,
+            lacking,
+        });
+    }
+
+    /// The next thing to send of the frame begun, taken as sent; `None` once it is at its end.
+    pub fn step(&mut self) -> Option<VideoStep> {
+        let pass = self.pass.as_mut()?;
+        let frame = &pass.frame;
+        if std::mem::take(&mut pass.announce) {
+            return Some(VideoStep::Rung(Arc::clone(&frame.rung)));
+        }
+        let (rung, number, capture) = (frame.rung.id, frame.number, frame.capture);
+        while let Some(index) = pass.lacking.pop() {
+            let at = index as usize;
+            let (Some(cell), Some(held), Some(sent)) = (
+                frame.cells.get(at),
+                self.held.get_mut(at),
+                self.sent.get_mut(at),
+            ) else {
+                continue;
+            };
+            *held = cell.version + 1;
+            *sent = number;
+            return Some(VideoStep::Cell {
+                rung,
+                frame: number,
+                capture,
+                index,
+                bytes: cell.bytes.clone(),
+            });
+        }
+        self.pass = None;
+        Some(VideoStep::End {
+            rung,
+            frame: number,
+            capture,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::{Cell, Grid, MediaTime, Rung, RungKind, Size};
+
+    fn frame(rung: RungId, number: u64, versions: &[u64]) -> Arc<Frame> {
+        let grid = Grid::for_size(Size::new(160, 16).unwrap());
+        let rung = Arc::new(Rung {
+            id: rung,
+            kind: RungKind::Cells {
+                grid,
+                header: Bytes::new(),
+            },
+        });
+        let cells = versions
+            .iter()
+            .map(|version| Cell {
+                version: *version,
+                bytes: Bytes::new(),
+            })
+            .collect();
+        Arc::new(Frame {
+            number,
+            capture: MediaTime::from_micros(number),
+            rung,
+            cells,
+        })
+    }
+
+    fn drain(cursor: &mut Cursor) -> Vec<String> {
+        let mut steps = Vec::new();
+        while let Some(step) = cursor.step() {
+            steps.push(match step {
+                VideoStep::Rung(rung) => format!("rung {}", rung.id),
+                VideoStep::Cell { frame, index, .. } => format!("{index}@{frame}"),
+                VideoStep::End { frame, .. } => format!("end {frame}"),
+            });
+        }
+        steps
+    }
+
+    #[test]
+    fn a_newcomer_gets_the_rung_and_every_cell_in_raster_order() {
+        let mut cursor = Cursor::new();
+        cursor.aim(frame(1, 7, &[3, 7, 5]));
+        assert_eq!(drain(&mut cursor), ["rung 1", "0@7", "1@7", "2@7", "end 7"]);
+        assert!(cursor.is_free());
+    }
+
+    #[test]
+    fn only_cells_whose_version_changed_are_sent_again() {
+        let mut cursor = Cursor::new();
+        cursor.aim(frame(1, 7, &[7, 7, 7]));
+        drain(&mut cursor);
+        cursor.aim(frame(1, 9, &[7, 9, 7]));
+        assert_eq!(drain(&mut cursor), ["1@9", "end 9"]);
+        cursor.aim(frame(1, 10, &[7, 9, 7]));
+        assert_eq!(drain(&mut cursor), ["end 10"]);
+    }
+
+    #[test]
+    fn the_cell_that_was_sent_longest_ago_goes_first() {
+        let mut cursor = Cursor::new();
+        cursor.aim(frame(1, 1, &[1, 1, 1]));
+        drain(&mut cursor);
+        cursor.aim(frame(1, 2, &[2, 1, 1]));
+        drain(&mut cursor);
+        cursor.aim(frame(1, 3, &[3, 3, 3]));
+        assert_eq!(drain(&mut cursor), ["1@3", "2@3", "0@3", "end 3"]);
+    }
+
+    #[test]
+    fn another_rung_is_announced_and_lacks_every_cell() {
+        let mut cursor = Cursor::new();
+        cursor.aim(frame(1, 1, &[1, 1]));
+        drain(&mut cursor);
+        cursor.aim(frame(2, 2, &[1, 1, 1]));
+        assert_eq!(drain(&mut cursor), ["rung 2", "0@2", "1@2", "2@2", "end 2"]);
+    }
+
+    #[test]
+    fn a_frame_given_up_midway_leaves_its_unsent_cells_lacking() {
+        let mut cursor = Cursor::new();
+        cursor.aim(frame(1, 1, &[1, 1, 1]));
+        cursor.step();
+        cursor.step();
+        cursor.aim(frame(1, 2, &[1, 1, 1]));
+        assert_eq!(drain(&mut cursor), ["1@2", "2@2", "end 2"]);
+    }
+}
