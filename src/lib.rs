@@ -7,6 +7,7 @@ pub mod container;
 mod file;
 pub mod jitter;
 pub mod media;
+pub mod session;
 pub mod timeline;
 pub mod trust;
 pub mod wire;

@@ -1,0 +1,53 @@
+//! The protocol without IO: two state machines, [`server`] and [`client`], that take bytes and the time and give bytes
+//! and events.
+//!
+//! # The contract
+//!
+//! - After each input (bytes read, a deadline reached, something new in the feed, a method called) call `poll` until
+//!   it gives [`Output::Idle`]. There is no other way to get anything out of a session.
+//! - `out` is what the link has yet to write. A session appends to it only when it is empty, and then one chunk of at
+//!   most 16 KiB; so what is sent is chosen when the link can take it. Never empty `out` other than by writing.
+//! - An error of `handle` is to be logged; the session says goodbye by itself. Go on until [`CloseReason`] is told,
+//!   then close the link. Behind that event nothing comes any more.
+
+pub mod client;
+mod clock;
+mod core;
+mod ending;
+mod error;
+mod outbox;
+pub mod server;
+mod silence;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::media::{AudioPacket, VideoStep};
+
+pub use ending::CloseReason;
+pub use error::{Feature, Misbehaviour, SessionError};
+
+/// What `poll` gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output<E> {
+    /// Bytes were appended to `out`: write them.
+    Send,
+    /// Something happened.
+    Event(E),
+    /// Nothing to do until then (`None`: until there is input).
+    Idle(Option<Instant>),
+}
+
+/// Where a server's session takes media from, at the moment when the link can take them.
+///
+/// What was given counts as sent; `None` means nothing now, and that the session should be polled when there is more.
+pub trait Feed {
+    /// The oldest packet of sound that this viewer lacks and that is worth sending.
+    fn next_audio(&mut self) -> Option<Arc<AudioPacket>>;
+
+    /// The next thing about the picture. A cell of no bytes, or of more than
+    /// [`MAX_CELL`](crate::wire::limits::MAX_CELL), is left out.
+    fn next_video(&mut self) -> Option<VideoStep>;
+}

@@ -1,0 +1,46 @@
+//! What a server's session is told at its start, and what it tells.
+
+use crate::session::CloseReason;
+use crate::wire::{Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
+
+/// What a server has for its viewers.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What program this is.
+    pub agent: Text,
+    /// What can be watched; a welcome lists the first 64.
+    pub streams: Vec<StreamInfo>,
+    /// Names the session: random.
+    pub session: SessionId,
+    /// Proves it on another link: random.
+    pub resume: ResumeSecret,
+}
+
+/// What a viewer did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It said hello.
+    Hello {
+        /// What program it is.
+        agent: Text,
+    },
+    /// It watches this from now on; the feed is asked for media of it from nothing, whatever was watched before.
+    Subscribed(Subscription),
+    /// It watches nothing any more.
+    Unsubscribed,
+    /// It says how it looks there.
+    Report(Report),
+    /// It is over; nothing comes behind this.
+    Closed(CloseReason),
+}
+
+/// What a viewer watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Which.
+    pub stream: StreamName,
+    /// Whether its picture.
+    pub video: bool,
+    /// Whether its sound.
+    pub audio: bool,
+}
