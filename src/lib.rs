@@ -9,5 +9,6 @@ pub mod jitter;
 pub mod media;
 pub mod session;
 pub mod timeline;
+pub mod transport;
 pub mod trust;
 pub mod wire;

@@ -1,0 +1,235 @@
+//! What can be wrong with a server, in words.
+
+use std::fmt;
+use std::io;
+
+use rustls::AlertDescription;
+
+use crate::trust::{Rejection, printable};
+
+/// Why there is no link. Each is one line for a person; `server` is `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name has no address.
+    #[error(
+        "the name {host} cannot be resolved ({source}): check the link, and that this machine is online"
+    )]
+    NoName {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Nobody listens there.
+    #[error(
+        "{server} refused the connection: nothing listens on that port; is the server running?"
+    )]
+    Refused {
+        /// Where.
+        server: String,
+    },
+    /// Nothing came back.
+    #[error("{server} did not answer: the machine is off, or a firewall drops the connection")]
+    TimedOut {
+        /// Where.
+        server: String,
+    },
+    /// There is no way there.
+    #[error("{server} cannot be reached from this network ({source})")]
+    Unreachable {
+        /// Where.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is connected, and says nothing.
+    #[error(
+        "{server} took the connection but says nothing: whatever listens there does not speak TLS"
+    )]
+    Silent {
+        /// Where.
+        server: String,
+    },
+    /// TLS was begun and not finished.
+    #[error("{server} began TLS but was too slow to finish it")]
+    Slow {
+        /// Where.
+        server: String,
+    },
+    /// Something else than TLS.
+    #[error("{server} does not speak TLS but {looks}: check the port")]
+    NotTls {
+        /// Where.
+        server: String,
+        /// What its first bytes look like.
+        looks: Looks,
+    },
+    /// TLS, but not 1.3.
+    #[error(
+        "{server} does not speak TLS 1.3, so it is no tunnelcast server, or something old stands in between"
+    )]
+    OldTls {
+        /// Where.
+        server: String,
+    },
+    /// It ended TLS on purpose.
+    #[error("{server} refused to speak TLS with us (alert: {alert:?})")]
+    Alert {
+        /// Where.
+        server: String,
+        /// As it says.
+        alert: AlertDescription,
+    },
+    /// TLS went wrong in some other way.
+    #[error("TLS with {server} failed: {source}")]
+    Tls {
+        /// Where.
+        server: String,
+        /// How.
+        source: rustls::Error,
+    },
+    /// The server is not the one that was meant. Do not try again; ask the person where the rejection is
+    /// [`Rejection::Untrusted`].
+    #[error("{server}: {rejection}")]
+    Rejected {
+        /// Where.
+        server: String,
+        /// Why.
+        rejection: Box<Rejection>,
+    },
+    /// TLS, but no HTTP in it.
+    #[error("{server} speaks TLS but no HTTP inside it, so it is no tunnelcast server")]
+    NotHttp {
+        /// Where.
+        server: String,
+    },
+    /// No answer to the request.
+    #[error(
+        "{server} speaks TLS but does not answer an HTTP request, so it is no tunnelcast server"
+    )]
+    NoAnswer {
+        /// Where.
+        server: String,
+    },
+    /// A web server, but not ours.
+    #[error("{server} is a web server without tunnelcast: it answered {status}{title}", title = quoted(.title))]
+    NoTunnel {
+        /// Where.
+        server: String,
+        /// The HTTP status.
+        status: u16,
+        /// The page's title, safe to print; empty if there is none.
+        title: String,
+    },
+    /// It stood and was cut.
+    #[error("the connection to {server} was cut before it was ready ({source})")]
+    Lost {
+        /// Where.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl DialError {
+    /// Why the server's key was refused, if that is the reason.
+    pub const fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected { rejection, .. } => Some(rejection),
+            Self::NoName { .. }
+            | Self::Refused { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Slow { .. }
+            | Self::NotTls { .. }
+            | Self::OldTls { .. }
+            | Self::Alert { .. }
+            | Self::Tls { .. }
+            | Self::NotHttp { .. }
+            | Self::NoAnswer { .. }
+            | Self::NoTunnel { .. }
+            | Self::Lost { .. } => None,
+        }
+    }
+
+    pub(super) fn connect(server: &str, source: io::Error) -> Self {
+        let server = server.to_owned();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has one variant")]
+        match source.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused { server },
+            io::ErrorKind::TimedOut => Self::TimedOut { server },
+            _ => Self::Unreachable { server, source },
+        }
+    }
+}
+
+fn quoted(title: &str) -> String {
+    if title.is_empty() {
+        String::new()
+    } else {
+        format!(", \"{title}\"")
+    }
+}
+
+/// What a stranger's first bytes look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Looks {
+    /// `HTTP/`.
+    Http,
+    /// `SSH-`.
+    Ssh,
+    /// `220 ` or `220-`: a greeting of mail or file servers.
+    Greeting,
+    /// Some other text, safe to print.
+    Text(String),
+    /// No text.
+    Binary,
+}
+
+impl Looks {
+    pub(super) fn of(head: &[u8]) -> Self {
+        let line = head
+            .split(|byte| matches!(byte, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
+        match head {
+            [b'H', b'T', b'T', b'P', b'/', ..] => Self::Http,
+            [b'S', b'S', b'H', b'-', ..] => Self::Ssh,
+            [b'2', b'2', b'0', b' ' | b'-', ..] => Self::Greeting,
+            _ if !line.is_empty() && line.iter().all(|b| matches!(b, b' '..=b'~')) => {
+                Self::Text(printable(&String::from_utf8_lossy(line), 32))
+            }
+            _ => Self::Binary,
+        }
+    }
+}
+
+impl fmt::Display for Looks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http => f.write_str("plain HTTP"),
+            Self::Ssh => f.write_str("ssh"),
+            Self::Greeting => f.write_str("a mail or file protocol (it greets with 220)"),
+            Self::Text(text) => write!(f, "something that begins with \"{text}\""),
+            Self::Binary => f.write_str("something unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_called_by_name() {
+        assert_eq!(Looks::of(b"HTTP/1.1 400 Bad"), Looks::Http);
+        assert_eq!(Looks::of(b"SSH-2.0-OpenSSH"), Looks::Ssh);
+        assert_eq!(Looks::of(b"220 mail ESMTP"), Looks::Greeting);
+        assert_eq!(Looks::of(b"+OK ready\r\n"), Looks::Text("+OK ready".into()));
+        assert_eq!(Looks::of(b"\x1b[2J"), Looks::Binary);
+        assert_eq!(Looks::of(b""), Looks::Binary);
+    }
+}

@@ -1,0 +1,197 @@
+//! From a viewer to a server: name, address, TCP, TLS, upgrade. Every wrong peer has its own words.
+
+mod answer;
+mod connect;
+mod error;
+mod handshake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use self::answer::{Answer, Head};
+pub use self::error::{DialError, Looks};
+use super::Link;
+use super::upgrade::PROTOCOL;
+
+/// How long a viewer waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For each address to take the connection.
+    pub connect: Duration,
+    /// For the first byte of an answer, once connected.
+    pub silence: Duration,
+    /// For everything together.
+    pub overall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(5),
+            overall: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who is dialled, as a link says it.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// A name or an address, without brackets.
+    pub host: &'a str,
+    /// Of TCP.
+    pub port: u16,
+    /// The path of the request, without the slash in front: the stream's name.
+    pub stream: &'a str,
+}
+
+/// Connects over TLS and asks to upgrade.
+///
+/// `first`, the session's first bytes (at most 16 KiB), go out together with that request, so they cost no round trip
+/// of their own. `config` is from [`client_config`](crate::trust::client_config) for the same host and port. Whoever
+/// drops the future drops the connection.
+pub async fn tls(
+    target: Target<'_>,
+    config: Arc<ClientConfig>,
+    first: &[u8],
+    timeouts: Timeouts,
+) -> Result<Link, DialError> {
+    let Target { host, port, stream } = target;
+    let deadline = Instant::now() + timeouts.overall;
+    let server = authority(host, port, Port::Always);
+    let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
+    let tls = handshake::handshake(tcp, host, config, timeouts.silence, deadline, &server).await?;
+    let mut request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n",
+        path(stream),
+        authority(host, port, Port::IfUnusual),
+    )
+    .into_bytes();
+    request.extend_from_slice(first);
+    upgrade(tls, &request, deadline, &server).await
+}
+
+async fn upgrade(
+    mut tls: TlsStream<TcpStream>,
+    request: &[u8],
+    deadline: Instant,
+    server: &str,
+) -> Result<Link, DialError> {
+    let mut bytes = BytesMut::with_capacity(FIRST_READ);
+    let asked = async {
+        tls.write_all(request).await?;
+        tls.flush().await?;
+        let mut head = Head::default();
+        loop {
+            match head.parse(&bytes) {
+                Ok(Some(answer)) => return Ok(Some(answer)),
+                Ok(None) => {}
+                Err(answer::NotHttp) => return Ok(None),
+            }
+            if tls.read_buf(&mut bytes).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    };
+    let answer = timeout_at(deadline, asked)
+        .await
+        .map_err(|_| DialError::NoAnswer {
+            server: server.into(),
+        })?
+        .map_err(|error| handshake::failed(error, &[], server))?
+        .ok_or_else(|| DialError::NotHttp {
+            server: server.into(),
+        })?;
+    match answer {
+        Answer::Upgraded { length } => {
+            let early = bytes.split_off(length);
+            let peer = tls.get_ref().0.peer_addr();
+            peer.map(|peer| Link::new(tls.into(), early, peer))
+                .map_err(|source| DialError::Lost {
+                    server: server.into(),
+                    source,
+                })
+        }
+        Answer::Other { status, length } => {
+            let mut body = bytes.split_off(length);
+            let more = async {
+                while body.len() < MOST_PAGE && answer::title(&body).is_none() {
+                    if !tls.read_buf(&mut body).await.is_ok_and(|n| n > 0) {
+                        break;
+                    }
+                }
+            };
+            // The page's title is a courtesy: without it the status must do.
+            let _ = tokio::time::timeout(PAGE_WAIT, more).await;
+            Err(DialError::NoTunnel {
+                server: server.into(),
+                status,
+                title: answer::title(&body).unwrap_or_default(),
+            })
+        }
+    }
+}
+
+/// When a port is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Always,
+    IfUnusual,
+}
+
+fn authority(host: &str, port: u16, when: Port) -> String {
+    let brackets = if host.contains(':') {
+        ["[", "]"]
+    } else {
+        [""; 2]
+    };
+    let name = format!("{}{host}{}", brackets[0], brackets[1]);
+    if when == Port::IfUnusual && port == 443 {
+        name
+    } else {
+        format!("{name}:{port}")
+    }
+}
+
+/// The path of a request; what cannot stand in one is escaped.
+fn path(stream: &str) -> String {
+    let mut path = String::from("/");
+    for byte in stream.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
+
+const FIRST_READ: usize = 4096;
+/// How much of a page is read to find its title, and for how long.
+const MOST_PAGE: usize = 16 * 1024;
+const PAGE_WAIT: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_the_streams_name_and_cannot_break_the_request() {
+        assert_eq!(path("cam.hd_2"), "/cam.hd_2");
+        assert_eq!(path("a b\r\nX: y?#ä"), "/a%20b%0D%0AX%3A%20y%3F%23%C3%A4");
+    }
+
+    #[test]
+    fn addresses_of_ipv6_stand_in_brackets_and_the_usual_port_is_left_out_of_http() {
+        assert_eq!(authority("::1", 443, Port::Always), "[::1]:443");
+        assert_eq!(authority("cam", 443, Port::IfUnusual), "cam");
+        assert_eq!(authority("cam", 8443, Port::IfUnusual), "cam:8443");
+    }
+}

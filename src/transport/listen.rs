@@ -1,0 +1,209 @@
+//! The port: bound with words for what goes wrong, accepting whatever happens.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::incoming::{Crowd, Incoming};
+use super::tcp;
+
+/// A TCP port that viewers come to.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    local: SocketAddr,
+    crowd: Crowd,
+}
+
+impl Listener {
+    /// Listens on an address; port 0 takes any that is free, and `[::]` takes IPv4 as well. Call inside tokio.
+    pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::new(addr, source);
+        let tcp = socket(addr).map_err(failed)?;
+        let local = tcp.local_addr().map_err(failed)?;
+        Ok(Self {
+            tcp,
+            local,
+            crowd: Crowd::default(),
+        })
+    }
+
+    /// Listens on every address of this machine, of IPv6 and IPv4, or of IPv4 alone where there is no IPv6.
+    pub fn bind_all(port: u16) -> Result<Self, ListenError> {
+        match Self::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            Err(ListenError::NoSuchAddress { .. } | ListenError::Other { .. }) => {
+                Self::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            }
+            done => done,
+        }
+    }
+
+    /// The next connection. Says nothing about who it is: nothing has been read yet.
+    ///
+    /// Never fails: what goes wrong with one connection is not ours to worry about, and when the system has no more
+    /// sockets this waits and tries again. Cancel-safe.
+    pub async fn accept(&self) -> Incoming {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.tcp.accept().await {
+                Ok((stream, peer)) => {
+                    if let Err(error) = tcp::tune(&stream) {
+                        tracing::debug!(%peer, %error, "gone before it was accepted");
+                        continue;
+                    }
+                    return Incoming::new(stream, peer, self.crowd.enter());
+                }
+                Err(error) if is_about_one_connection(&error) => {
+                    tracing::debug!(%error, "gone before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept viewers");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// The address, with the port that was taken.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+fn socket(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    // A server that restarts finds its port although old connections are still dying. On Windows the option would let
+    // two servers share the port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+/// Why an address cannot be listened on. Each is one line for a person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Somebody else has the port.
+    #[error("port {port} on {ip} is in use by another program: stop that, or choose another with --listen", port = .addr.port(), ip = .addr.ip())]
+    InUse {
+        /// As asked for.
+        addr: SocketAddr,
+    },
+    /// A port below 1024, and no right to it.
+    #[error(
+        "no right to listen on port {port}: choose one above 1023 (--listen {there}), or give the program the right (`sudo setcap cap_net_bind_service=+ep {program}`), or let systemd start it (AmbientCapabilities=CAP_NET_BIND_SERVICE)",
+        port = .addr.port(), there = SocketAddr::new(.addr.ip(), 8443), program = own_path()
+    )]
+    Forbidden {
+        /// As asked for.
+        addr: SocketAddr,
+    },
+    /// The address belongs to another machine.
+    #[error("{ip} is no address of this machine: choose one of its own, or 0.0.0.0 or [::] for all", ip = .addr.ip())]
+    NoSuchAddress {
+        /// As asked for.
+        addr: SocketAddr,
+    },
+    /// Anything else.
+    #[error("cannot listen on {addr}: {source}")]
+    Other {
+        /// As asked for.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    fn new(addr: SocketAddr, source: io::Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has one variant")]
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { addr },
+            io::ErrorKind::PermissionDenied => Self::Forbidden { addr },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { addr },
+            _ => Self::Other { addr, source },
+        }
+    }
+}
+
+fn own_path() -> String {
+    std::env::current_exe().map_or_else(
+        |_| String::from("tunnelcast"),
+        |path| path.display().to_string(),
+    )
+}
+
+/// Viewers that the kernel keeps for us while we are busy.
+const BACKLOG: i32 = 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let first = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let error = Listener::bind(first.local()).unwrap_err();
+        let port = first.local().port();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("port {port} on 127.0.0.1 is in use")),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_port_is_free_again_as_soon_as_its_listener_is_gone() {
+        let first = Listener::bind_all(0).unwrap();
+        let addr = first.local();
+        drop(first);
+        Listener::bind(addr).unwrap();
+    }
+
+    #[test]
+    fn a_forbidden_port_comes_with_the_remedies() {
+        let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443));
+        let text = ListenError::new(addr, io::ErrorKind::PermissionDenied.into()).to_string();
+        for remedy in [
+            "--listen 0.0.0.0:8443",
+            "setcap cap_net_bind_service=+ep /",
+            "systemd",
+        ] {
+            assert!(text.contains(remedy), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_refused() {
+        let error = Listener::bind(SocketAddr::from(([192, 0, 2, 1], 0))).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("192.0.2.1 is no address of this machine")
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! Moves bytes, knows no messages.
+//!
+//! A [`Link`] is one reliable way in both directions between a viewer and a server, inside TLS. A viewer gets one from
+//! [`dial`], a server from [`Listener`], [`Incoming::handshake`] and [`Secured::serve`], each of which is bounded in
+//! time, and none of which keeps the next viewer waiting.
+
+pub mod dial;
+mod incoming;
+mod link;
+mod listen;
+mod tcp;
+mod upgrade;
+
+use std::fmt;
+
+pub use incoming::{AcceptError, Incoming, Secured};
+pub use link::{Link, Ready};
+pub use listen::{ListenError, Listener};
+pub use upgrade::PROTOCOL;
+
+/// The ways in which bytes get through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// TLS 1.3 over TCP, then an HTTP/1.1 request to upgrade, then nothing but our bytes.
+    Tls,
+}
+
+impl Kind {
+    /// Every way there is.
+    pub const ALL: [Self; 1] = [Self::Tls];
+
+    /// As people and scripts write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The way of this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

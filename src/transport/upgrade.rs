@@ -1,0 +1,133 @@
+//! The HTTP that every connection starts with: viewers upgrade, everybody else gets an ordinary page.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming as Body};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio_rustls::TlsStream;
+
+use super::incoming::{AcceptError, Secured};
+use super::link::Link;
+
+/// What a viewer asks to upgrade to.
+pub const PROTOCOL: &str = "tunnelcast";
+
+impl Secured {
+    /// Answers HTTP requests until one of them upgrades to a link, or until the other side has had its pages, which is
+    /// `None`. Belongs into the same task as the handshake.
+    ///
+    /// Each request's head must come within `within` (10 s are usual), all of it within a minute.
+    pub async fn serve(self, within: Duration) -> Result<Option<Link>, AcceptError> {
+        let Self { tls, peer, place } = self;
+        let upgraded = Arc::new(AtomicBool::new(false));
+        let service = {
+            let upgraded = Arc::clone(&upgraded);
+            service_fn(move |request: Request<Body>| {
+                let response = respond(&request);
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    upgraded.store(true, Ordering::Relaxed);
+                }
+                std::future::ready(Ok::<_, Infallible>(response))
+            })
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(within)
+            .max_headers(MOST_HEADERS)
+            .max_buf_size(MOST_HEAD)
+            .serve_connection(TokioIo::new(tls), service)
+            .without_shutdown();
+        let parts = place
+            .hold(tokio::time::timeout(LONGEST_VISIT, connection))
+            .await?
+            .map_err(|_| AcceptError::Slow)?
+            .map_err(AcceptError::Http)?;
+        let mut tls = parts.io.into_inner();
+        if upgraded.load(Ordering::Relaxed) {
+            let early = BytesMut::from(parts.read_buf);
+            return Ok(Some(Link::new(TlsStream::Server(tls), early, peer)));
+        }
+        // The pages have been sent; whether the goodbye arrives is all the same.
+        let _ = tokio::time::timeout(within, tls.shutdown()).await;
+        Ok(None)
+    }
+}
+
+fn respond(request: &Request<Body>) -> Response<Full<Bytes>> {
+    if wants_tunnel(request) {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
+        return response;
+    }
+    let known = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, title, words) = if !known {
+        let words = "Only pages are served here.";
+        (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", words)
+    } else if is_page(request.uri().path()) {
+        let words = "This is a live stream. Open its link with <code>tunnelcast watch</code>.";
+        (StatusCode::OK, "tunnelcast", words)
+    } else {
+        (StatusCode::NOT_FOUND, "Not found", "There is no such page.")
+    };
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{title}</title>\n<h1>{title}</h1>\n<p>{words}</p>\n</html>\n"
+    );
+    let mut response = Response::new(Full::from(page));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if !known {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+/// `GET`, HTTP/1.1, without a body, `Connection: Upgrade`, `Upgrade: tunnelcast`.
+fn wants_tunnel(request: &Request<Body>) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && lists(request.headers(), &CONNECTION, "upgrade")
+        && lists(request.headers(), &UPGRADE, PROTOCOL)
+}
+
+/// Is the word in a header that is a list of words?
+fn lists(headers: &HeaderMap, name: &http::HeaderName, word: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|item| item.trim().eq_ignore_ascii_case(word))
+}
+
+/// The root, and whatever may be a stream's name: which of them exist is nobody's business.
+fn is_page(path: &str) -> bool {
+    let name = path.strip_prefix('/').unwrap_or(path);
+    name.is_empty() || !name.contains(['/', '.'])
+}
+
+/// The most bytes of a request's head.
+const MOST_HEAD: usize = 16 * 1024;
+const MOST_HEADERS: usize = 64;
+/// How long somebody may look at pages over one connection.
+const LONGEST_VISIT: Duration = Duration::from_secs(60);
