@@ -2,11 +2,15 @@
 //!
 //! The modules stand in the order in which data passes through them.
 
+pub mod capture;
 pub mod codec;
 pub mod container;
 mod file;
+pub mod glyph;
 pub mod jitter;
 pub mod media;
+#[cfg(feature = "audio")]
+mod quiet;
 pub mod session;
 pub mod timeline;
 pub mod transport;
