@@ -9,6 +9,7 @@ mod file;
 pub mod glyph;
 pub mod jitter;
 pub mod media;
+pub mod present;
 #[cfg(feature = "audio")]
 mod quiet;
 pub mod session;

@@ -1,0 +1,110 @@
+//! Playback's end of the screen.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::media::Size;
+
+use super::shared::{Shared, lock, now};
+use crate::media::Rect;
+
+/// Playback's end. Clones write on the same screen. Everything may be called with or without a window.
+#[derive(Clone, Debug)]
+pub struct ScreenWriter {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// The newest picture that was handed to the display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// As given to [`ScreenWriter::show`].
+    pub frame: u64,
+    /// When it was sent to the display.
+    pub at: Instant,
+    /// How many pictures were handed over so far; a picture that was replaced before its turn is not among them.
+    pub count: u64,
+}
+
+impl ScreenWriter {
+    /// Shows `pixels` (0x00RRGGBB, `size` of them, rows without padding), which differ from what was shown last only
+    /// within `dirty` (pixels of the picture; ignored when `size` is another than last time).
+    ///
+    /// `frame` comes back in [`Self::presented`]. Where the display is slow this may wait for it. Pixels of the wrong
+    /// number are not shown. Without a [`super::Screen`] (headless) every picture counts as presented at once; in a hidden
+    /// window none does.
+    pub fn show(&self, frame: u64, pixels: &[u32], size: Size, dirty: &[Rect]) {
+        if pixels.len() != size.width() * size.height() {
+            return;
+        }
+        let mut state = self.shared.state();
+        if state.unseen {
+            drop(state);
+            return self.shared.stamp(frame, 1);
+        }
+        let painted = state.show(frame, pixels, size, dirty);
+        if painted {
+            // On its way first; what is kept for later can wait.
+            self.shared.hand(frame);
+            self.shared.wake();
+        }
+        state.keep(pixels, size, dirty);
+        drop(state);
+        if !painted {
+            self.shared.wake();
+        }
+    }
+
+    /// A notice over the picture, or instead of it, until it is replaced; `None` takes it away. Like everything else
+    /// that is said, never waits for painting.
+    pub fn words(&self, words: Option<String>) {
+        self.shared.say(|said| {
+            let changed = said.overlay.say(words);
+            said.news |= changed;
+            changed
+        });
+    }
+
+    /// A message at the bottom that goes away by itself after two seconds: volume, snapshot.
+    pub fn message(&self, text: String) {
+        self.shared.say(|said| {
+            said.overlay.message(text, now());
+            said.news = true;
+            true
+        });
+    }
+
+    /// Lines for the statistics overlay; nobody sees them unless [`Self::wants_statistics`].
+    pub fn statistics(&self, lines: Vec<String>) {
+        self.shared.say(|said| {
+            let changed = said.overlay.statistics(lines);
+            said.news |= changed;
+            changed
+        });
+    }
+
+    /// The statistics overlay is on.
+    pub fn wants_statistics(&self) -> bool {
+        self.shared.said().overlay.wants_statistics()
+    }
+
+    /// The window's title.
+    pub fn title(&self, title: String) {
+        self.shared.say(|said| {
+            said.title = Some(title);
+            true
+        });
+    }
+
+    /// Closes the window.
+    pub fn close(&self) {
+        self.shared.say(|said| {
+            said.closed = true;
+            true
+        });
+    }
+
+    /// The newest picture that was handed to the display. Never waits for painting.
+    pub fn presented(&self) -> Option<Presented> {
+        *lock(&self.shared.presented)
+    }
+}
