@@ -7,6 +7,7 @@ pub mod codec;
 pub mod container;
 mod file;
 pub mod glyph;
+pub mod hub;
 pub mod jitter;
 pub mod media;
 pub mod present;

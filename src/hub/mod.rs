@@ -1,0 +1,55 @@
+//! Streams by name: what each has made lately, who watches, and whether anybody does.
+//!
+//! A [`Stream`] is shared by the thread that fills it and by every viewer; a [`Subscription`] is one viewer's share of
+//! it. The count of subscriptions is the demand by which a source is opened and closed.
+
+mod stream;
+mod subscription;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+pub use stream::{Filler, Status, Stream};
+pub use subscription::Subscription;
+
+/// The streams of a server, by name.
+#[derive(Debug, Default)]
+pub struct Hub {
+    streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+}
+
+impl Hub {
+    /// A hub without streams.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a stream; one of the same name is replaced.
+    pub fn insert(&self, stream: Arc<Stream>) {
+        self.streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(stream.name().to_owned(), stream);
+    }
+
+    /// The stream of that name.
+    pub fn stream(&self, name: &str) -> Option<Arc<Stream>> {
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// All streams, by name.
+    pub fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! One stream: its timeline, its source's status, and how many watch.
+
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    media::{AudioPacket, Frame, SourceState, Tracks},
+    timeline::{Limits, Timeline},
+};
+
+/// A stream, shared by whoever fills it and whoever watches it.
+#[derive(Debug)]
+pub struct Stream {
+    name: String,
+    tracks: Tracks,
+    /// Held for the time of a push or of taking one reference; never while anything is coded or sent.
+    lately: RwLock<Lately>,
+    /// Goes up with each frame.
+    frames: watch::Sender<u64>,
+    /// Goes up with each packet of sound.
+    sounds: watch::Sender<u64>,
+    status: watch::Sender<Status>,
+    viewers: watch::Sender<usize>,
+    next_frame: AtomicU64,
+    next_sound: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Lately {
+    timeline: Timeline,
+    /// Counts openings of the source: what an earlier one still delivers is no longer live.
+    opening: u64,
+}
+
+/// The right to fill a stream, from the opening of its source until [`Stream::close`] or the next opening.
+#[derive(Clone, Debug)]
+pub struct Filler {
+    stream: Arc<Stream>,
+    opening: u64,
+}
+
+/// How a stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its source is closed, since nobody watches.
+    Idle,
+    /// Its source is open, or meant to be.
+    Open(SourceState),
+}
+
+impl Status {
+    /// One word for it, as in `--json`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Open(state) => state.word(),
+        }
+    }
+
+    /// Why, where there is a reason.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Idle => None,
+            Self::Open(state) => state.why(),
+        }
+    }
+}
+
+impl Stream {
+    /// A stream that nobody fills yet.
+    pub fn new(name: impl Into<String>, tracks: Tracks, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            tracks,
+            lately: RwLock::new(Lately {
+                timeline: Timeline::new(limits),
+                opening: 0,
+            }),
+            frames: watch::Sender::new(0),
+            sounds: watch::Sender::new(0),
+            status: watch::Sender::new(Status::Idle),
+            viewers: watch::Sender::new(0),
+            next_frame: AtomicU64::new(1),
+            next_sound: AtomicU64::new(0),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is made of.
+    pub const fn tracks(&self) -> Tracks {
+        self.tracks
+    }
+
+    /// Its source is being opened: whoever filled it before fills it no longer.
+    pub fn open(self: &Arc<Self>) -> Filler {
+        let mut lately = self.write();
+        lately.opening += 1;
+        self.set_status(Status::Open(SourceState::Opening));
+        Filler {
+            stream: Arc::clone(self),
+            opening: lately.opening,
+        }
+    }
+
+    /// Its source was closed: what it has made is forgotten, and what comes late is left out.
+    pub fn close(&self) {
+        let mut lately = self.write();
+        lately.opening += 1;
+        lately.timeline.clear();
+        self.set_status(Status::Idle);
+    }
+
+    /// Takes a look at what it has made lately; brief, since pushes wait for it.
+    pub fn look<T>(&self, look: impl FnOnce(&Timeline) -> T) -> T {
+        let lately = self.lately.read().unwrap_or_else(PoisonError::into_inner);
+        look(&lately.timeline)
+    }
+
+    /// How the source is, now and as it changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// How many watch, now and as it changes.
+    pub fn viewers(&self) -> watch::Receiver<usize> {
+        self.viewers.subscribe()
+    }
+
+    /// Changes whenever there is a new frame.
+    pub(super) fn frames(&self) -> watch::Receiver<u64> {
+        self.frames.subscribe()
+    }
+
+    /// Changes whenever there is a new packet of sound.
+    pub(super) fn sounds(&self) -> watch::Receiver<u64> {
+        self.sounds.subscribe()
+    }
+
+    pub(super) fn enter(&self) {
+        self.viewers.send_modify(|n| *n += 1);
+    }
+
+    pub(super) fn leave(&self) {
+        self.viewers.send_modify(|n| *n = n.saturating_sub(1));
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Lately> {
+        self.lately.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_status(&self, status: Status) {
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+}
+
+impl Filler {
+    /// What is filled.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// A number that no frame of this stream has had, greater than all before.
+    pub fn next_frame(&self) -> u64 {
+        self.stream.next_frame.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The next packet's sequence number.
+    pub fn next_sound(&self) -> u64 {
+        self.stream.next_sound.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds a frame and wakes the viewers.
+    pub fn push_frame(&self, frame: Frame) {
+        let frame = Arc::new(frame);
+        if self.apply(|timeline| timeline.push_frame(frame)) {
+            self.stream.frames.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Adds a packet of sound and wakes the viewers.
+    pub fn push_sound(&self, packet: AudioPacket) {
+        let packet = Arc::new(packet);
+        if self.apply(|timeline| timeline.push_sound(packet)) {
+            self.stream.sounds.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Says how the source is.
+    pub fn set_state(&self, state: SourceState) {
+        let lately = self.stream.write();
+        if lately.opening == self.opening {
+            self.stream.set_status(Status::Open(state));
+        }
+    }
+
+    fn apply(&self, push: impl FnOnce(&mut Timeline)) -> bool {
+        let mut lately = self.stream.write();
+        let current = lately.opening == self.opening;
+        if current {
+            push(&mut lately.timeline);
+        }
+        current
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{AudioCodec, MediaTime};
+    use std::time::Duration;
+
+    fn packet(filler: &Filler) -> AudioPacket {
+        AudioPacket {
+            codec: AudioCodec::Pcm,
+            seq: filler.next_sound(),
+            capture: MediaTime::ZERO,
+            duration: Duration::from_millis(20),
+            bytes: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_closed_source_still_delivers_is_left_out() {
+        let tracks = Tracks {
+            video: false,
+            audio: true,
+        };
+        let stream = Stream::new("live", tracks, Limits::default());
+        let first = stream.open();
+        first.push_sound(packet(&first));
+        assert!(stream.look(|timeline| timeline.newest_sound().is_some()));
+        stream.close();
+        first.push_sound(packet(&first));
+        first.set_state(SourceState::Live);
+        assert!(stream.look(|timeline| timeline.newest_sound().is_none()));
+        assert_eq!(*stream.status().borrow(), Status::Idle);
+        let second = stream.open();
+        first.set_state(SourceState::Live);
+        assert_eq!(
+            *stream.status().borrow(),
+            Status::Open(SourceState::Opening)
+        );
+        second.push_sound(packet(&second));
+        assert_eq!(
+            stream.look(|timeline| timeline.newest_sound().map(|packet| packet.seq)),
+            Some(2)
+        );
+    }
+}
