@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod codec;
 pub mod container;
+pub mod drive;
 mod file;
 pub mod glyph;
 pub mod hub;
