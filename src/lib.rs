@@ -11,6 +11,7 @@ pub mod glyph;
 pub mod hub;
 pub mod jitter;
 pub mod media;
+pub mod playback;
 pub mod present;
 #[cfg(feature = "audio")]
 mod quiet;

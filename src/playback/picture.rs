@@ -1,0 +1,382 @@
+//! The thread that paints: takes pictures out of the buffer when they are due, decodes what changed, shows it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    News, lock, now,
+    shared::{Pictures, Shared},
+    stats::Shown,
+};
+use crate::{
+    codec::{Applied, Canvas, CodecError},
+    jitter::Update,
+    media::{MediaTime, Rect, Rung, RungId},
+    present::ScreenWriter,
+};
+
+/// Owns the pictures on their way to the screen.
+pub(super) struct Painter {
+    shared: Arc<Shared>,
+    screen: Option<ScreenWriter>,
+    /// A rung that is not whole yet; the old picture stands until it is.
+    coming: Option<Held>,
+    /// Counts what was given to the screen.
+    number: u64,
+    /// Given to the screen, which had not shown it yet.
+    underway: Option<Underway>,
+    /// The newest generation of which a picture was shown.
+    seen: Option<u64>,
+    /// The rung that was told to be undecodable, unless something of use has come since.
+    refused: Option<(u64, RungId)>,
+    dirty: Vec<Rect>,
+}
+
+/// A canvas and what it belongs to.
+#[derive(Debug)]
+pub(super) struct Held {
+    generation: u64,
+    rung: RungId,
+    canvas: Canvas,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Underway {
+    number: u64,
+    generation: u64,
+    since: Instant,
+    capture: MediaTime,
+    partial: bool,
+    repeated: bool,
+}
+
+/// What is to be painted, and into what.
+#[derive(Debug)]
+pub(super) struct Job {
+    update: Update,
+    generation: u64,
+    rung: Option<Arc<Rung>>,
+}
+
+impl Painter {
+    pub(super) const fn new(shared: Arc<Shared>, screen: Option<ScreenWriter>) -> Self {
+        Self {
+            shared,
+            screen,
+            coming: None,
+            number: 0,
+            underway: None,
+            seen: None,
+            refused: None,
+            dirty: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&mut self) {
+        while let Some(job) = self.next() {
+            self.paint(job, now());
+            self.settle(now());
+        }
+    }
+
+    /// Waits for what is due; `None` to end.
+    fn next(&mut self) -> Option<Job> {
+        let shared = Arc::clone(&self.shared);
+        let mut pictures = shared.pictures();
+        while !shared.is_stopped() {
+            if self.underway.is_some() {
+                // tells people things, which is no business for a thread with a lock
+                drop(pictures);
+                self.settle(now());
+                pictures = shared.pictures();
+            }
+            let now = now();
+            let wait = match self.take(&mut pictures, now) {
+                Ok(job) => return Some(job),
+                Err(wait) => wait,
+            };
+            pictures = shared
+                .pictures_wake
+                .wait_timeout(pictures, wait)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+        }
+        None
+    }
+
+    /// What is due, or how long to wait if nothing comes.
+    pub(super) fn take(&self, pictures: &mut Pictures, now: Instant) -> Result<Job, Duration> {
+        let heard = lock(&self.shared.sound_clock).heard(now);
+        let playout = self
+            .shared
+            .latency
+            .hold(pictures.estimate.spread())
+            .and_then(|hold| heard.or_else(|| pictures.estimate.playout(now, hold)));
+        let Some(update) = pictures.jitter.due(playout, now) else {
+            // the sound's clock may be corrected meanwhile, so do not sleep long
+            let longest = if self.underway.is_some() {
+                GLANCE
+            } else {
+                LOOK
+            };
+            let wait = pictures.jitter.wait(playout, now);
+            return Err(wait.map_or(longest, |wait| wait.clamp(SHORTEST, longest)));
+        };
+        let rung = pictures
+            .rungs
+            .iter()
+            .find(|rung| rung.id == update.rung)
+            .map(Arc::clone);
+        Ok(Job {
+            generation: pictures.generation,
+            update,
+            rung,
+        })
+    }
+
+    /// Decodes what changed and hands the picture to the screen.
+    pub(super) fn paint(&mut self, job: Job, now: Instant) {
+        let Job {
+            update,
+            generation,
+            rung,
+        } = job;
+        let Some(rung) = rung else {
+            // the session only lets known rungs through; so this one was crowded out by newer ones
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut shown = lock(&shared.canvas);
+        let is = |held: &Held| held.generation == generation && held.rung == rung.id;
+        self.dirty.clear();
+        let applied = if let Some(held) = shown.as_mut().filter(|held| is(held)) {
+            let applied = held.canvas.apply(&update.cells);
+            self.dirty.extend(&applied.dirty);
+            applied
+        } else {
+            if !self.coming.as_ref().is_some_and(is) {
+                self.coming = match Canvas::new(Arc::clone(&rung)) {
+                    Ok(canvas) => Some(Held {
+                        generation,
+                        rung: rung.id,
+                        canvas,
+                    }),
+                    Err(error) => {
+                        drop(shown);
+                        self.refuse(generation, rung.id, error);
+                        return;
+                    }
+                };
+            }
+            let Some(held) = &mut self.coming else {
+                return;
+            };
+            let applied = held.canvas.apply(&update.cells);
+            if !held.canvas.is_complete() {
+                drop(shown);
+                self.judge(generation, rung.id, update.cells.len(), applied);
+                return;
+            }
+            let size = held.canvas.size();
+            self.dirty.push(Rect::whole(size.width(), size.height()));
+            *shown = self.coming.take();
+            applied
+        };
+        let Some(held) = shown.as_ref() else {
+            return;
+        };
+        self.number += 1;
+        if let Some(screen) = &self.screen {
+            screen.show(
+                self.number,
+                held.canvas.pixels(),
+                held.canvas.size(),
+                &self.dirty,
+            );
+        }
+        drop(shown);
+        self.underway = Some(Underway {
+            number: self.number,
+            generation,
+            since: now,
+            capture: update.capture,
+            partial: update.partial || applied.bad > 0,
+            repeated: self.dirty.is_empty(),
+        });
+        self.judge(generation, rung.id, update.cells.len(), applied);
+    }
+
+    /// Says so if nothing at all of an update could be used: one bad cell among good ones is only counted, but a
+    /// picture of which nothing is ever decoded must not leave a person waiting for it.
+    fn judge(&mut self, generation: u64, rung: RungId, came: usize, applied: Applied) {
+        if applied.bad < came {
+            self.refused = None;
+        } else if let Some(fault) = applied.fault {
+            self.refuse(generation, rung, fault);
+        }
+    }
+
+    /// Says that a rung is of no use, once until something of use comes.
+    fn refuse(&mut self, generation: u64, rung: RungId, error: CodecError) {
+        if self.refused != Some((generation, rung)) {
+            self.refused = Some((generation, rung));
+            self.shared.tell(News::Undecodable(error));
+        }
+    }
+
+    /// Counts the picture that was under way, if it is shown by now.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let Some(underway) = self.underway else {
+            return;
+        };
+        let at = match &self.screen {
+            None => Some(now),
+            Some(screen) => screen
+                .presented()
+                .filter(|presented| presented.frame == underway.number)
+                .map(|presented| presented.at),
+        };
+        if at.is_none() && now.saturating_duration_since(underway.since) < HIDDEN {
+            return;
+        }
+        self.underway = None;
+        if let Some(at) = at {
+            self.count(underway, at);
+        }
+        if self.seen != Some(underway.generation) {
+            self.seen = Some(underway.generation);
+            let after = lock(&self.shared.tally).first_frame().unwrap_or_default();
+            self.shared.tell(News::Picture { after });
+        }
+    }
+
+    fn count(&self, underway: Underway, at: Instant) {
+        let server = lock(&self.shared.server_clock).time(at);
+        let heard = lock(&self.shared.sound_clock).heard(at);
+        lock(&self.shared.tally).shown(Shown {
+            at,
+            latency: server.map(|server| server.since(underway.capture)),
+            skew: heard.map(|heard| {
+                Duration::from_micros(heard.micros_after(underway.capture).unsigned_abs())
+            }),
+            partial: underway.partial,
+            repeated: underway.repeated,
+        });
+    }
+}
+
+impl Held {
+    /// The picture as a standard JPEG.
+    pub(super) fn join(&self) -> Option<Bytes> {
+        self.canvas.join()
+    }
+}
+
+/// How long to sleep when nothing is known to become due.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The same while the window has yet to show a picture.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// A window that takes longer than this is hidden: its pictures are not counted as shown.
+const HIDDEN: Duration = Duration::from_secs(1);
+
+/// Never spin.
+const SHORTEST: Duration = Duration::from_micros(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::{
+        codec::{Encoder, JpegError, Quality, join},
+        media::{CellIndex, Frame, Picture, RungKind, Size},
+        playback::Latency,
+    };
+
+    const SIZE: (u32, u32) = (64, 48);
+
+    fn painter() -> (Painter, Receiver<News>) {
+        let (tell, news) = channel();
+        let news_of = Box::new(move |news| tell.send(news).expect("the test listens"));
+        let shared = Shared::new(Latency::Instant, false, now(), news_of);
+        (Painter::new(Arc::new(shared), None), news)
+    }
+
+    fn frame(shade: u8) -> Frame {
+        let size = Size::new(SIZE.0, SIZE.1).expect("in bounds");
+        Encoder::new(1, size, Quality::DEFAULT)
+            .and_then(|mut encoder| {
+                let picture = Picture::filled(size, [shade, 128, 128]);
+                encoder.encode(&picture, 1, MediaTime::ZERO)
+            })
+            .expect("the encoder's size")
+    }
+
+    fn show(painter: &mut Painter, rung: &Arc<Rung>, cells: Vec<(CellIndex, Bytes)>) {
+        let update = Update {
+            rung: rung.id,
+            frame: 1,
+            capture: MediaTime::ZERO,
+            cells,
+            partial: false,
+            skipped: 0,
+        };
+        let job = Job {
+            update,
+            generation: 1,
+            rung: Some(Arc::clone(rung)),
+        };
+        painter.paint(job, now());
+        painter.settle(now());
+    }
+
+    fn told(news: &Receiver<News>) -> Vec<News> {
+        news.try_iter().collect()
+    }
+
+    #[test]
+    fn pictures_that_are_never_decoded_are_told_once() {
+        let (mut painter, news) = painter();
+        let size = Size::new(SIZE.0, SIZE.1).expect("in bounds");
+        let whole = Arc::new(Rung {
+            id: 1,
+            kind: RungKind::Whole { size },
+        });
+        let garbage = || vec![(0, Bytes::from_static(b"no JPEG"))];
+        for _ in 0..3 {
+            show(&mut painter, &whole, garbage());
+        }
+        let undecodable = News::Undecodable(CodecError::Jpeg(JpegError::NotJpeg));
+        assert_eq!(told(&news), std::slice::from_ref(&undecodable));
+        show(&mut painter, &whole, vec![(0, join(&frame(9)))]);
+        assert!(matches!(told(&news)[..], [News::Picture { .. }]));
+        for _ in 0..3 {
+            show(&mut painter, &whole, garbage());
+        }
+        assert_eq!(told(&news), [undecodable]);
+    }
+
+    #[test]
+    fn a_picture_of_bad_cells_is_told_and_one_bad_cell_is_not() {
+        let (mut painter, news) = painter();
+        let frame = frame(70);
+        let good = || (0..).zip(frame.cells.iter().map(|cell| cell.bytes.clone()));
+        let bad = || good().map(|(index, _)| (index, Bytes::from_static(&[0xFF])));
+        show(&mut painter, &frame.rung, bad().collect());
+        show(&mut painter, &frame.rung, bad().collect());
+        assert!(matches!(told(&news)[..], [News::Undecodable(_)]));
+        let mixed = good().skip(1).chain(bad().take(1)).collect();
+        show(&mut painter, &frame.rung, mixed);
+        show(&mut painter, &frame.rung, Vec::new());
+        assert!(told(&news).is_empty());
+        show(&mut painter, &frame.rung, good().collect());
+        assert!(matches!(told(&news)[..], [News::Picture { .. }]));
+        show(&mut painter, &frame.rung, bad().collect());
+        assert!(matches!(told(&news)[..], [News::Undecodable(_)]));
+    }
+}
