@@ -3,9 +3,13 @@
 //! The modules stand in the order in which data passes through them.
 
 pub mod capture;
+pub mod cli;
+pub mod client;
 pub mod codec;
+pub mod config;
 pub mod container;
 pub mod drive;
+pub mod error;
 mod file;
 pub mod glyph;
 pub mod hub;
@@ -15,7 +19,9 @@ pub mod playback;
 pub mod present;
 #[cfg(feature = "audio")]
 mod quiet;
+pub mod server;
 pub mod session;
+pub mod telemetry;
 pub mod timeline;
 pub mod transport;
 pub mod trust;

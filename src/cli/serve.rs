@@ -1,0 +1,162 @@
+//! `tunnelcast serve`
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{Output, runtime};
+use crate::{
+    capture::{AudioSpec, VideoSpec},
+    codec::Quality,
+    config::{IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    error::Error,
+    server::{self, Notice, Server},
+    timeline::Limits,
+    trust,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Address and port to listen on; may be given several times [default: every address, port 443]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Name of the stream, as in the link
+    #[arg(long, default_value = "live", value_parser = server::stream_name)]
+    name: String,
+    /// Picture: camera[:N], testcard[:WxH@FPS], file:PATH, pipe:- or none
+    #[arg(long, value_name = "SRC", default_value = "camera")]
+    video: VideoSpec,
+    /// Sound: mic[:NAME], tone, file:PATH, pipe:PATH or none [default: the file's own, the tone with the test card]
+    #[arg(long, value_name = "SRC")]
+    audio: Option<AudioSpec>,
+    /// Directory of the server's key and certificate, made at the first start
+    #[arg(long, value_name = "DIR", default_value = "certs", conflicts_with_all = ["cert", "key"])]
+    certs: PathBuf,
+    /// Certificate chain of your own (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Private key of your own (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Host name or address in the link [default: this machine's address]
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// JPEG quality, 1 to 100
+    #[arg(long, default_value = "75", value_parser = quality)]
+    quality: Quality,
+    /// Viewers at once; more are told to come back later
+    #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
+    max_viewers: usize,
+}
+
+impl From<Arguments> for Serve {
+    fn from(arguments: Arguments) -> Self {
+        let identity = match (arguments.cert, arguments.key) {
+            (Some(cert), Some(key)) => IdentitySource::Files { cert, key },
+            _ => IdentitySource::Directory(arguments.certs),
+        };
+        Self {
+            listen: arguments.listen,
+            name: arguments.name,
+            video: arguments.video,
+            audio: arguments.audio.unwrap_or(AudioSpec::Auto),
+            identity,
+            host: arguments.host,
+            quality: arguments.quality,
+            limits: Limits::default(),
+            linger: LINGER,
+            max_viewers: arguments.max_viewers,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listening {
+    tcp: Vec<SocketAddr>,
+    udp: Option<SocketAddr>,
+    link: String,
+}
+
+pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
+    let config = Serve::from(arguments);
+    runtime::block(|stop| serve(config, output, stop))
+}
+
+/// Serves until `stop`, and says what happens on `output`.
+async fn serve(config: Serve, output: &Output, stop: CancellationToken) -> Result<(), Error> {
+    let (mut server, mut notices) = tokio::select! {
+        started = Server::start(config) => started?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let link = server.link().to_string();
+    announce(output, &server, &link)?;
+    let told = loop {
+        tokio::select! {
+            () = stop.cancelled() => break Ok(()),
+            err = server.failed() => break Err(err.into()),
+            notice = notices.recv() => match notice {
+                Some(notice) => if let Err(err) = tell(output, &notice) {
+                    break Err(err);
+                },
+                None => break Ok(()),
+            },
+        }
+    };
+    output.note("closing: the viewers are told");
+    server.shutdown().await;
+    told?;
+    while let Ok(notice) = notices.try_recv() {
+        tell(output, &notice)?;
+    }
+    Ok(())
+}
+
+fn announce(output: &Output, server: &Server, link: &str) -> Result<(), Error> {
+    let mut words = format!("watch it with\n\n    tunnelcast watch '{link}'\n");
+    if output.is_terminal() {
+        words.push('\n');
+        words.push_str(&trust::qr(link).unwrap_or_default());
+    }
+    output.event(
+        "listening",
+        &Listening {
+            tcp: server.addresses(),
+            udp: None,
+            link: link.to_owned(),
+        },
+        &words,
+    )
+}
+
+fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
+    match notice {
+        Notice::Viewer(viewer) => {
+            let words = format!(
+                "viewer {} {} from {} over {}",
+                viewer.id, viewer.state, viewer.addr, viewer.transport
+            );
+            output.event("viewer", viewer, &words)
+        }
+        Notice::Source(source) => {
+            let why = source
+                .why
+                .as_deref()
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
+            output.event(
+                "source",
+                source,
+                &format!("source {} is {}{why}", source.name, source.state),
+            )
+        }
+    }
+}
+
+fn quality(text: &str) -> Result<Quality, String> {
+    text.parse()
+        .ok()
+        .and_then(Quality::new)
+        .ok_or_else(|| "a number from 1 to 100".to_owned())
+}

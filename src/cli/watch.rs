@@ -1,0 +1,86 @@
+//! `tunnelcast watch`
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{Output, duration, viewer};
+use crate::{config::Watch, error::Error, playback::Latency, trust::Link};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The link that `serve` printed
+    link: Link,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What `watch` and `demo` share.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// No window and no speaker, everything else real
+    #[arg(long)]
+    headless: bool,
+    /// End after so long, such as 10s or 2m
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// Leave the sound out
+    #[arg(long, conflicts_with = "no_video")]
+    no_audio: bool,
+    /// Leave the picture out
+    #[arg(long)]
+    no_video: bool,
+    /// Write the first whole picture to a JPEG file; with --headless and without --duration, end then
+    #[arg(long, value_name = "FILE.jpg", conflicts_with = "no_video")]
+    snapshot: Option<PathBuf>,
+    /// instant (nothing is held back), low, smooth, or a time such as 150ms
+    #[arg(long, default_value = "low", value_parser = latency)]
+    latency: Latency,
+    /// File of the servers whose key was accepted once [default: in the user's configuration]
+    #[arg(long, value_name = "FILE")]
+    known_servers: Option<PathBuf>,
+}
+
+impl Options {
+    pub(super) fn into_config(self, link: Link) -> Watch {
+        Watch {
+            link,
+            video: !self.no_video,
+            audio: !self.no_audio,
+            latency: self.latency,
+            duration: self.duration,
+            snapshot: self.snapshot,
+            headless: self.headless,
+            known_servers: self.known_servers,
+        }
+    }
+
+    /// Makes it headless for `duration` unless it was said otherwise.
+    pub(super) fn without_display(&mut self, duration: Duration) {
+        self.headless = true;
+        self.duration.get_or_insert(duration);
+    }
+
+    pub(super) const fn is_headless(&self) -> bool {
+        self.headless
+    }
+}
+
+pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
+    viewer::run(arguments.options.into_config(arguments.link), output)
+}
+
+fn latency(text: &str) -> Result<Latency, String> {
+    match text {
+        "instant" => Ok(Latency::Instant),
+        "low" => Ok(Latency::Low),
+        "smooth" => Ok(Latency::Smooth),
+        _ => match duration::parse(text) {
+            Ok(fixed) if fixed <= LONGEST_LATENCY => Ok(Latency::Fixed(fixed)),
+            Ok(_) => Err("at most 10s".to_owned()),
+            Err(why) => Err(format!("instant, low, smooth or a time: {why}")),
+        },
+    }
+}
+
+const LONGEST_LATENCY: Duration = Duration::from_secs(10);

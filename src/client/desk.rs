@@ -1,0 +1,308 @@
+//! What the person has before him: words, keys, figures, snapshots.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::overlay::{self, About};
+use super::{Connected, News, SECOND, snapshot_name};
+use crate::config::Watch;
+use crate::error::Error;
+use crate::media::Size;
+use crate::playback::{self, Playback, SnapshotError, Summary, Traffic, write_snapshot};
+use crate::present::{Command, Notice, ScreenWriter};
+use crate::transport::Link;
+use crate::wire::SourceState;
+
+/// The window, the keys and whoever reads the news, over all connections of one viewer.
+pub(super) struct Desk {
+    playback: Arc<Playback>,
+    screen: Option<ScreenWriter>,
+    news: Box<dyn Fn(News) + Send + Sync>,
+    inner: mpsc::Sender<Inner>,
+    next_stats: Instant,
+    connected: Connected,
+    told: bool,
+    about: About,
+    /// The picture of the current subscription was shown.
+    shown: bool,
+    video: bool,
+    source: Option<(SourceState, String)>,
+    snapshot: Option<PathBuf>,
+    /// Ends when the snapshot is written.
+    once: bool,
+}
+
+/// What happens inside the viewer.
+#[derive(Debug)]
+pub(super) enum Inner {
+    /// A key at the window.
+    Command(Command),
+    /// Something about playing.
+    Playback(playback::News),
+    /// A snapshot was written, or not.
+    Snapshot {
+        path: PathBuf,
+        written: Result<(), SnapshotError>,
+        why: Why,
+    },
+}
+
+/// Who wanted a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// `--snapshot`: a failure is the command's.
+    Asked,
+    /// A key: a failure is a message.
+    Key,
+}
+
+/// What the desk wants of the connection.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// End well.
+    Close,
+    /// End with this.
+    Fail(Error),
+}
+
+impl Desk {
+    pub(super) fn new(
+        config: &Watch,
+        playback: Playback,
+        screen: Option<ScreenWriter>,
+        news: Box<dyn Fn(News) + Send + Sync>,
+        inner: mpsc::Sender<Inner>,
+        started: Instant,
+    ) -> Self {
+        Self {
+            playback: Arc::new(playback),
+            screen,
+            news,
+            inner,
+            next_stats: started + SECOND,
+            connected: Connected {
+                transport: "tls",
+                first_frame_ms: None,
+                server_key: None,
+            },
+            told: false,
+            about: About {
+                stream: config.link.stream.clone(),
+                ..About::default()
+            },
+            shown: false,
+            video: config.video,
+            source: None,
+            snapshot: config.snapshot.clone(),
+            once: config.snapshot.is_some() && config.headless && config.duration.is_none(),
+        }
+    }
+
+    pub(super) fn playback(&self) -> &Playback {
+        &self.playback
+    }
+
+    /// A session begins: what was said of the one before is void.
+    pub(super) fn begin(&mut self) {
+        self.shown = false;
+        self.source = None;
+    }
+
+    /// A link is there.
+    pub(super) fn linked(&mut self, link: &Link) {
+        self.connected.transport = link.kind().name();
+        self.connected.server_key = link.server_key().map(|pin| pin.to_string());
+        self.about.cipher = link.cipher();
+        self.about.server = link.peer().to_string();
+        tracing::info!(server = %link.peer(), cipher = self.about.cipher, "connected");
+        self.words(if self.video {
+            Notice::WaitingForPicture
+        } else {
+            Notice::SoundOnly
+        });
+    }
+
+    /// The connection is lost and will be tried again.
+    pub(super) fn lost(&self, why: &str, pause: Duration) {
+        self.words(Notice::Retrying {
+            why: why.to_owned(),
+            pause,
+        });
+        let pause = pause.as_secs_f64();
+        self.say(format!(
+            "disconnected: {why}; connecting again in {pause:.1} s"
+        ));
+    }
+
+    /// Media of the server are only sound, or none.
+    pub(super) fn without_picture(&mut self) {
+        self.words(Notice::SoundOnly);
+        self.tell_connected(None);
+    }
+
+    /// The picture's size.
+    pub(super) fn sized(&mut self, size: Size) {
+        if self.about.size.replace(size) == Some(size) {
+            return;
+        }
+        if let Some(screen) = &self.screen {
+            let (width, height) = (size.width(), size.height());
+            screen.title(format!(
+                "{} ({width}x{height}) - tunnelcast",
+                self.about.stream
+            ));
+        }
+    }
+
+    /// How the source is; the same again is no news.
+    pub(super) fn source(&mut self, state: SourceState, why: &str) {
+        let news = Some((state, why.to_owned()));
+        if self.source == news {
+            return;
+        }
+        self.source = news;
+        match state {
+            SourceState::Live => {
+                if let Some(screen) = self.screen.as_ref().filter(|_| self.shown) {
+                    screen.words(None);
+                }
+            }
+            SourceState::Opening => self.words(Notice::WaitingForPicture),
+            SourceState::Lost | SourceState::Ended => {
+                self.words(Notice::SourceLost {
+                    why: why.to_owned(),
+                });
+                self.say(format!("the source is gone: {why}"));
+            }
+            SourceState::Unknown => {}
+        }
+    }
+
+    /// When [`Self::stats`] is due.
+    pub(super) const fn next_stats(&self) -> Instant {
+        self.next_stats
+    }
+
+    /// Once a second: the figures since the last time, told to whoever wants them.
+    pub(super) fn stats(&mut self, traffic: &Traffic, now: Instant) -> Summary {
+        let regular = self.next_stats + SECOND;
+        self.next_stats = if regular > now { regular } else { now + SECOND };
+        let second = self.playback.stats(traffic, now);
+        if let Some(screen) = &self.screen {
+            screen.statistics(overlay::lines(&self.about, &second));
+        }
+        (self.news)(News::Stats(Box::new(second.clone())));
+        second
+    }
+
+    /// The end of it all.
+    pub(super) fn finish(&self, reason: &str, traffic: &Traffic, now: Instant) -> Summary {
+        (self.news)(News::Closed {
+            reason: reason.to_owned(),
+        });
+        self.playback.summary(traffic, now)
+    }
+
+    /// A snapshot was asked for and none was made.
+    pub(super) const fn lacks_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Deals with what happened; gives what follows from it for the connection.
+    pub(super) fn happened(&mut self, inner: Inner) -> Option<Wish> {
+        match inner {
+            Inner::Command(Command::Quit) => return Some(Wish::Close),
+            Inner::Command(command) => self.command(command),
+            Inner::Playback(playback::News::Picture { after }) => {
+                self.shown = true;
+                if let Some(screen) = &self.screen {
+                    screen.words(None);
+                }
+                self.tell_connected(Some(after));
+                if let Some(path) = self.snapshot.take() {
+                    self.take_snapshot(path, Why::Asked);
+                }
+            }
+            Inner::Playback(playback::News::Sound(notice)) => self.say(notice.to_string()),
+            Inner::Playback(playback::News::Undecodable(err)) => {
+                self.say(format!("the server's pictures cannot be decoded: {err}"));
+            }
+            Inner::Snapshot { path, written, why } => match (written, why) {
+                (Ok(()), why) => {
+                    self.message(format!("written: {}", path.display()));
+                    if why == Why::Asked && self.once {
+                        return Some(Wish::Close);
+                    }
+                }
+                (Err(err), Why::Key) => self.message(err.to_string()),
+                (Err(err), Why::Asked) => return Some(Wish::Fail(Error::Snapshot(err))),
+            },
+        }
+        None
+    }
+
+    /// Words over the picture, or instead of it.
+    pub(super) fn words(&self, notice: Notice) {
+        if let Some(screen) = &self.screen {
+            screen.words(Some(notice.to_string()));
+        }
+    }
+
+    /// A line for whoever reads the news.
+    pub(super) fn say(&self, line: String) {
+        (self.news)(News::Word(line));
+    }
+
+    fn command(&self, command: Command) {
+        match command {
+            Command::Quit => {}
+            Command::ToggleMute => {
+                let muted = !self.playback.is_muted();
+                self.playback.set_muted(muted);
+                self.message(if muted { "sound off" } else { "sound on" }.to_owned());
+            }
+            Command::Volume(step) => {
+                let volume = self.playback.volume().saturating_add_signed(step).min(100);
+                self.playback.set_volume(volume);
+                self.message(format!("volume {volume} %"));
+            }
+            Command::Snapshot => self.take_snapshot(snapshot_name(), Why::Key),
+        }
+    }
+
+    fn message(&self, text: String) {
+        match &self.screen {
+            Some(screen) => screen.message(text),
+            None => self.say(text),
+        }
+    }
+
+    /// Writes on a thread of its own: a disk may be slow, and nothing may wait for it.
+    fn take_snapshot(&self, path: PathBuf, why: Why) {
+        let (playback, inner) = (Arc::clone(&self.playback), self.inner.clone());
+        let writing = std::thread::Builder::new().name("snapshot".to_owned());
+        let started = writing.spawn(move || {
+            let picture = playback.picture();
+            drop(playback);
+            let written = match picture {
+                Some(jpeg) => write_snapshot(&path, &jpeg),
+                None => Err(SnapshotError::NoPicture),
+            };
+            // Where nobody listens any more the command is at its end.
+            let _ended = inner.blocking_send(Inner::Snapshot { path, written, why });
+        });
+        if let Err(err) = started {
+            self.message(format!("no snapshot: {err}"));
+        }
+    }
+
+    fn tell_connected(&mut self, first_frame: Option<Duration>) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.connected.first_frame_ms = first_frame.map(|after| after.as_secs_f64() * 1000.0);
+            (self.news)(News::Connected(self.connected.clone()));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the verbs are told, in the program's own types.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    capture::{AudioSpec, VideoSpec},
+    codec::Quality,
+    playback::Latency,
+    timeline::Limits,
+    trust::Link,
+};
+
+/// What the program calls itself to its peers.
+pub(crate) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));
+
+/// What `serve` is told.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Addresses to listen on; port 0 lets the system choose; none at all means every address, port 443.
+    pub listen: Vec<SocketAddr>,
+    /// The stream's name, as in the link.
+    pub name: String,
+    /// The picture's source.
+    pub video: VideoSpec,
+    /// The sound's source.
+    pub audio: AudioSpec,
+    /// Where key and certificate come from.
+    pub identity: IdentitySource,
+    /// The host in the link; found out if it is not given.
+    pub host: Option<String>,
+    /// JPEG quality, 1 to 100.
+    pub quality: Quality,
+    /// How much of the stream is kept.
+    pub limits: Limits,
+    /// How long a source stays open after the last viewer has gone.
+    pub linger: Duration,
+    /// Viewers at once; more are told to come back later.
+    pub max_viewers: usize,
+}
+
+/// Where key and certificate come from.
+#[derive(Clone, Debug)]
+pub enum IdentitySource {
+    /// A directory of our own, filled at the first start.
+    Directory(PathBuf),
+    /// PEM files of the operator's.
+    Files {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// A new key that lives as long as the server.
+    Fresh,
+}
+
+/// What `watch` is told.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Where to and whom to trust there.
+    pub link: Link,
+    /// Whether the picture is wanted.
+    pub video: bool,
+    /// Whether the sound is wanted.
+    pub audio: bool,
+    /// How long received pictures and sound are held back so that they play smoothly.
+    pub latency: Latency,
+    /// Ends by itself after so long, counted from the start.
+    pub duration: Option<Duration>,
+    /// Writes the first whole picture there.
+    pub snapshot: Option<PathBuf>,
+    /// No window and no speaker, everything else real.
+    pub headless: bool,
+    /// The per-user file of servers whose key was accepted; the usual place if not given.
+    pub known_servers: Option<PathBuf>,
+}
+
+/// How long a source stays open after its last viewer has gone.
+pub const LINGER: Duration = Duration::from_secs(10);
+
+/// Viewers at once, unless it is said otherwise.
+pub const MAX_VIEWERS: usize = 1000;

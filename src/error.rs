@@ -1,0 +1,120 @@
+//! What ends a command, and the exit status that says whose turn it is.
+
+use std::{io, process::ExitCode};
+
+use crate::{
+    capture::CaptureError,
+    playback::{PlaybackError, SnapshotError},
+    present::PresentError,
+    session::SessionError,
+    transport::{ListenError, dial::DialError},
+    trust::TrustError,
+    wire::CloseCode,
+};
+
+/// What ends a command. Each is one line for a person: what happened, why, and what to try.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The server cannot be reached, or is not the one that was meant.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A key, a certificate, or the list of known servers.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The window.
+    #[error(transparent)]
+    Present(#[from] PresentError),
+    /// The server speaks, but not so that it can be understood.
+    #[error("the server cannot be spoken with: {0}")]
+    Session(#[from] SessionError),
+    /// The person did not accept the server's key, or could not be asked.
+    #[error("the server's key was not accepted: {0}")]
+    NotAccepted(&'static str),
+    /// The time given was over before there was a connection.
+    #[error(
+        "no connection to {server} in the time given: is the server running, and does the network let it through?"
+    )]
+    NotReached {
+        /// `HOST:PORT`.
+        server: String,
+    },
+    /// The server will not have us.
+    #[error("the server refused: {reason}")]
+    Refused {
+        /// As the server said.
+        code: CloseCode,
+        /// For a person.
+        reason: String,
+    },
+    /// A picture could not be written.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Playing could not be started.
+    #[error(transparent)]
+    Playback(#[from] PlaybackError),
+    /// The speaker's thread.
+    #[cfg(feature = "audio")]
+    #[error(transparent)]
+    Speaker(crate::present::SpeakerError),
+    /// Built without a window.
+    #[error("this build has no window (feature `window`): use --headless")]
+    NoWindow,
+    /// Nothing of which a snapshot could be made came in time.
+    #[error("no whole picture came, so there is no snapshot")]
+    NoPicture,
+    /// The runtime could not be started.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// Standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// The program's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Something in the program or its machine failed.
+    Internal = 1,
+    /// What was asked for makes no sense.
+    Usage = 2,
+    /// Refused: token, key, rights.
+    Refused = 3,
+    /// Cannot be reached.
+    Unreachable = 4,
+    /// A source or a device failed.
+    Source = 5,
+}
+
+impl Error {
+    /// The exit status for it.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Capture(_)
+            | Self::Present(_)
+            | Self::Snapshot(_)
+            | Self::NoPicture
+            | Self::NoWindow => Status::Source,
+            Self::Dial(err) if err.rejection().is_some() => Status::Refused,
+            Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } => Status::Unreachable,
+            Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
+            Self::Listen(_) | Self::Trust(_) => Status::Usage,
+            Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,
+            #[cfg(feature = "audio")]
+            Self::Speaker(_) => Status::Internal,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}

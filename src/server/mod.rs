@@ -1,0 +1,373 @@
+//! Assembly of the serving side: listen, admit, feed.
+
+mod address;
+mod ingest;
+mod peer;
+mod pictures;
+mod sounds;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::{
+    capture::{self, CaptureError, PipeEnd},
+    config::{AGENT, IdentitySource, Serve},
+    drive,
+    error::Error,
+    hub::{Hub, Status, Stream},
+    media::{Tracks, is_stream_name},
+    session,
+    transport::{Incoming, Link, Listener},
+    trust::{self, Identity},
+    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
+};
+
+use self::{ingest::Ingest, peer::Peer};
+
+/// A running server. Dropping it stops it without a goodbye; [`Server::shutdown`] is the polite way.
+#[derive(Debug)]
+pub struct Server {
+    link: trust::Link,
+    addresses: Vec<SocketAddr>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    failed: oneshot::Receiver<CaptureError>,
+}
+
+/// Something a person may want to know.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A viewer came or went.
+    Viewer(Viewer),
+    /// A source changed its state.
+    Source(Source),
+}
+
+/// A viewer, as `--json` tells it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Viewer {
+    /// Counts up from 1.
+    pub id: u64,
+    /// Where it is.
+    pub addr: SocketAddr,
+    /// How its bytes come.
+    pub transport: &'static str,
+    /// `watching` or `left`.
+    pub state: &'static str,
+    /// What it watches.
+    pub stream: Option<String>,
+    /// Why it left.
+    pub reason: Option<String>,
+}
+
+/// A source, as `--json` tells it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Source {
+    /// The stream's name.
+    pub name: String,
+    /// `idle`, `opening`, `live`, `lost` or `ended`.
+    pub state: &'static str,
+    /// Why, where there is a reason.
+    pub why: Option<String>,
+}
+
+/// What all connections share.
+struct Shared {
+    hub: Arc<Hub>,
+    identity: Identity,
+    epoch: Instant,
+    stop: CancellationToken,
+    notices: mpsc::Sender<Notice>,
+    /// Counts all who came.
+    viewers: AtomicU64,
+    /// Who may still come.
+    places: Semaphore,
+}
+
+impl Server {
+    /// Checks the source, makes or reads the key, listens, and serves until [`Self::shutdown`].
+    ///
+    /// Notices are told for as long as they are read; they are left out, never waited for, when they are not.
+    ///
+    /// # Errors
+    /// What keeps it from starting: the source, the key, the address.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the epoch of the media clock is the moment the server starts"
+    )]
+    pub async fn start(config: Serve) -> Result<(Self, mpsc::Receiver<Notice>), Error> {
+        let keeper = Arc::new(capture::Keeper::default());
+        let tracks = check(&config).await?;
+        let (fail, failed) = oneshot::channel();
+        let on_end = Box::new(move |end| {
+            if let PipeEnd::Failed(err) = end {
+                // Where the server is gone it need not be told.
+                let _gone = fail.send(err);
+            }
+        });
+        keeper.listen(&config.video, &config.audio, on_end)?;
+        let names: Vec<String> = config.host.iter().cloned().collect();
+        let identity = match &config.identity {
+            IdentitySource::Directory(dir) => Identity::load_or_create(dir, &names)?,
+            IdentitySource::Files { cert, key } => Identity::load(cert, key)?,
+            IdentitySource::Fresh => Identity::fresh()?,
+        };
+        let listeners = listen(&config.listen)?;
+        let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
+        let link = link(&config, &addresses, &identity);
+        let stream = Stream::new(config.name.clone(), tracks, config.limits);
+        let hub = Arc::new(Hub::new());
+        hub.insert(Arc::clone(&stream));
+        let (notices, told) = mpsc::channel(NOTICES);
+        let epoch = Instant::now();
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let follower = follow(Arc::clone(&stream), notices.clone(), stop.clone());
+        tasks.spawn(follower.instrument(info_span!("source", name = stream.name())));
+        let ingest = Ingest {
+            stream: Arc::clone(&stream),
+            video: config.video,
+            audio: config.audio,
+            quality: config.quality,
+            linger: config.linger,
+            epoch,
+            rungs: Arc::new(AtomicU32::new(1)),
+            keeper,
+        };
+        tasks.spawn(
+            ingest
+                .run(stop.clone())
+                .instrument(info_span!("ingest", name = stream.name())),
+        );
+        let viewers = AtomicU64::new(1);
+        let shared = Arc::new(Shared {
+            hub,
+            identity,
+            epoch,
+            stop: stop.clone(),
+            notices,
+            viewers,
+            places: Semaphore::new(config.max_viewers.min(Semaphore::MAX_PERMITS)),
+        });
+        for listener in listeners {
+            let span = info_span!("listener", addr = %listener.local());
+            tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
+        }
+        Ok((
+            Self {
+                link,
+                addresses,
+                stop,
+                tasks,
+                failed,
+            },
+            told,
+        ))
+    }
+
+    /// Resolves when the source turns out to be none, with the reason: standard input that holds no pictures.
+    ///
+    /// May be dropped and asked again.
+    pub async fn failed(&mut self) -> CaptureError {
+        // Asked again after the sender is gone, the channel would panic.
+        if !self.failed.is_terminated()
+            && let Ok(err) = (&mut self.failed).await
+        {
+            return err;
+        }
+        std::future::pending().await
+    }
+
+    /// The link to send to viewers.
+    pub const fn link(&self) -> &trust::Link {
+        &self.link
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// Says goodbye to every viewer, closes the source, and waits until that is done, but not for long.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if time::timeout(peer::DRAIN, self.tasks.wait()).await.is_err() {
+            warn!("some viewers did not take their goodbye");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Checks a stream's name.
+///
+/// # Errors
+/// A line for a person.
+pub fn stream_name(name: &str) -> Result<String, String> {
+    if is_stream_name(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("1 to 64 letters, digits, '-', '_' and '.', the first a letter or a digit".to_owned())
+    }
+}
+
+/// Looks whether the source can be opened, which may start programs and devices.
+async fn check(config: &Serve) -> Result<Tracks, Error> {
+    let (video, audio) = (config.video.clone(), config.audio.clone());
+    let checked = tokio::task::spawn_blocking(move || capture::check(&video, &audio)).await;
+    Ok(checked.map_err(|err| Error::Runtime(std::io::Error::other(err)))??)
+}
+
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Error> {
+    if addresses.is_empty() {
+        return Ok(vec![Listener::bind_all(trust::DEFAULT_PORT)?]);
+    }
+    let bound: Result<Vec<Listener>, _> =
+        addresses.iter().map(|addr| Listener::bind(*addr)).collect();
+    Ok(bound?)
+}
+
+fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust::Link {
+    let first = addresses
+        .first()
+        .copied()
+        .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    trust::Link {
+        host: config.host.clone().unwrap_or_else(|| address::host(first)),
+        port: first.port(),
+        stream: config.name.clone(),
+        pin: Some(identity.pin()),
+        token: None,
+    }
+}
+
+/// Tells how the source is, as it changes.
+async fn follow(stream: Arc<Stream>, notices: mpsc::Sender<Notice>, stop: CancellationToken) {
+    let mut status = stream.status();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
+        }
+        let status: Status = status.borrow_and_update().clone();
+        let why = status.why().map(str::to_owned);
+        let source = Source {
+            name: stream.name().to_owned(),
+            state: status.word(),
+            why,
+        };
+        if notices.try_send(Notice::Source(source)).is_err() {
+            debug!("a notice was left out");
+        }
+    }
+}
+
+/// Accepts until the server stops; handshakes go on beside it.
+async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
+    loop {
+        let incoming = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            incoming = listener.accept() => incoming,
+        };
+        let span = info_span!("viewer", addr = %incoming.peer());
+        tasks.spawn(admit(incoming, Arc::clone(&shared)).instrument(span));
+    }
+}
+
+/// Takes a connection through its handshakes; a viewer becomes a session, anybody else has had his page.
+async fn admit(incoming: Incoming, shared: Arc<Shared>) {
+    let handshakes = async {
+        let secured = incoming
+            .handshake(shared.identity.server_config(), PATIENCE)
+            .await?;
+        secured.serve(PATIENCE).await
+    };
+    let admitted = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        admitted = handshakes => admitted,
+    };
+    match admitted {
+        Ok(Some(link)) => serve(link, &shared).await,
+        Ok(None) => debug!("had an ordinary page"),
+        Err(err) => debug!(%err, "not admitted"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a session begins now")]
+async fn serve(link: Link, shared: &Shared) {
+    let (Some(session), Some(resume)) = (random(), random()) else {
+        warn!("the system has no random numbers");
+        return;
+    };
+    let offer = session::server::Offer {
+        agent: Text::new(AGENT),
+        streams: shared
+            .hub
+            .streams()
+            .iter()
+            .filter_map(|stream| info(stream))
+            .collect(),
+        session: SessionId::from_bytes(session),
+        resume: ResumeSecret::from_bytes(resume),
+    };
+    let id = shared.viewers.fetch_add(1, Ordering::Relaxed);
+    let now = Instant::now();
+    let mut session = session::server::Session::new(offer, shared.epoch, now);
+    let place = shared.places.try_acquire();
+    if place.is_err() {
+        warn!("as many viewers as --max-viewers allows: one more is sent away");
+        session.close(CloseCode::Busy, now);
+    }
+    let transport = link.kind().name();
+    let hub = Arc::clone(&shared.hub);
+    // A token of his own, since every viewer looks at it whenever he is driven.
+    let stop = shared.stop.child_token();
+    let mut peer = Peer::new(
+        session,
+        hub,
+        stop,
+        shared.notices.clone(),
+        id,
+        link.peer(),
+        transport,
+    );
+    drive::run(link, &mut peer).await;
+}
+
+fn info(stream: &Stream) -> Option<StreamInfo> {
+    let name = stream.name().parse::<StreamName>().ok()?;
+    Some(StreamInfo {
+        name,
+        video: stream.tracks().video,
+        audio: stream.tracks().audio,
+    })
+}
+
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+const NOTICES: usize = 256;
+/// For TLS, and for each request behind it.
+const PATIENCE: Duration = Duration::from_secs(10);
