@@ -1,0 +1,23 @@
+//! The whole of it over real sockets and TLS: servers and viewers in this process and as the real program.
+//!
+//! Every port is chosen by the system, nothing is slept for, and deadlines are only ever reached when something is
+//! wrong. Where a program or a right is missing, the test says `skipped: NAME` and why.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests run in real time, on threads of their own"
+)]
+
+mod cli;
+mod film;
+mod hostile_servers;
+mod hostile_viewers;
+mod pipes;
+mod restart;
+mod signals;
+mod slow;
+mod support;
+mod viewers;
+mod wrong_servers;
+mod wrong_sources;
