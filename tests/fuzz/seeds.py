@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Makes the seeds and dictionaries of the fuzz targets anew: the protocol's examples, and what ffmpeg writes.
+
+usage: seeds.py      needs ffmpeg and Pillow; its results are committed, so that fuzzing needs neither
+"""
+import io, pathlib, re, struct, subprocess
+
+import PIL.Image
+
+here = pathlib.Path(__file__).resolve().parent
+seeds = here / "seeds"
+
+
+def put(target, name, data):
+    folder = seeds / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def ffmpeg(*arguments):
+    command = ["ffmpeg", "-v", "error", *arguments, "-"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+# The examples of the protocol's description: lines of hex with text behind a bar, an empty or other line between two.
+spec = (here / "../../src/wire/README.md").read_text()
+messages, words = [], set()
+for block in re.findall(r"^```text\n(.*?)^```", spec, re.S | re.M):
+    message = b""
+    for line in block.splitlines() + [""]:
+        row = re.match(r"^((?:[0-9a-f]{2} ?)+) *(?:\||$)", line)
+        if row:
+            message += bytes.fromhex(row.group(1))
+        elif message:
+            messages.append(message)
+            message = b""
+for number, message in enumerate(messages):
+    put("deframe", f"{number:02}", message)
+    if message[0] == 0 and message[4:5] == b"{":
+        put("control", f"{number:02}", message[4:])
+        words.update(re.findall(rb'"([a-z_]+)"', message[4:]))
+put("deframe", "all", b"".join(messages))
+lines = [f'"{word.decode()}"' for word in sorted(words)]
+lines += [r'"\":\""', r'"{\"type\":\""', r'"\":["', r'"\":{\""', '"null"', '"true"', '"18446744073709551615"']
+(seeds / "wire.dict").write_text("# made by seeds.py\n" + "\n".join(lines) + "\n")
+
+picture = ["-f", "lavfi", "-i", "testsrc2=size=34x18:rate=10:duration=0.2"]
+tone = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=0.05"]
+for pixels in ("yuv420p", "yuv422p", "yuv444p", "gray", "yuvj420p"):
+    put("y4m", pixels, ffmpeg(*picture, "-pix_fmt", pixels, "-f", "yuv4mpegpipe"))
+put("mjpeg", "420", ffmpeg(*picture, "-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-f", "mjpeg"))
+put("mjpeg", "444", ffmpeg(*picture, "-pix_fmt", "yuvj444p", "-c:v", "mjpeg", "-f", "mjpeg"))
+put("mjpeg", "default_tables", ffmpeg(*picture, "-pix_fmt", "yuvj422p", "-c:v", "mjpeg", "-huffman", "default", "-f", "mjpeg"))
+for coding, channels in (("pcm_s16le", 1), ("pcm_s24le", 2), ("pcm_s32le", 2), ("pcm_f32le", 2), ("pcm_u8", 1)):
+    put("wav", f"{coding}_{channels}", ffmpeg(*tone, "-t", "0.01", "-ac", str(channels), "-c:a", coding, "-f", "wav"))
+raw = ["-c:v", "rawvideo", "-pix_fmt", "yuv420p", "-ac", "2", "-ar", "48000", "-f", "matroska"]
+for coding in ("pcm_s16le", "pcm_f32le"):
+    put("mkv", coding, ffmpeg(*picture, *tone, "-c:a", coding, *raw))
+put("mkv", "picture", ffmpeg(*picture, "-an", *raw))
+put("mkv", "live", ffmpeg(*picture, *tone, "-c:a", "pcm_f32le", *raw[:-2], "-live", "1", "-f", "matroska"))
+
+# Headers and cells as other encoders make them, in the records of fuzz_targets/cells.rs.
+HEADER, CELL, OURS, APPLY, WHOLE = range(5)
+
+
+def record(kind, index=0, data=b""):
+    return struct.pack(">BBH", kind, index, len(data)) + data
+
+
+def cells(width, height, restart, **options):
+    source = "testsrc2=size=128x96:rate=10:duration=0.1"
+    raw = ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "rgb24", "-f", "rawvideo")
+    picture = PIL.Image.frombytes("RGB", (128, 96), raw).crop((0, 0, width, height))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", subsampling="4:2:0", restart_marker_blocks=restart, **options)
+    jpeg = file.getvalue()
+    scan = jpeg.index(b"\xff\xda")
+    scan += 2 + struct.unpack(">H", jpeg[scan + 2 : scan + 4])[0]
+    parts = re.split(rb"\xff[\xd0-\xd7]", jpeg[scan:-2])
+    head = bytes((width - 16, height - 16, restart))
+    return head, jpeg[:scan], parts, jpeg
+
+
+for number, (width, height, restart, options) in enumerate((
+    (64, 48, 2, {"quality": 75}),
+    (64, 48, 2, {"quality": 75, "optimize": True}),
+    (33, 47, 3, {"quality": 95}),
+    (96, 64, 3, {"quality": 20, "optimize": True}),
+    (16, 16, 1, {"quality": 100}),
+)):
+    head, header, parts, jpeg = cells(width, height, restart, **options)
+    listed = [record(CELL, index, part) for index, part in enumerate(parts)]
+    put("cells", f"{number}_all", head + record(HEADER, 0, header) + b"".join(listed))
+    one_by_one = b"".join(cell + record(APPLY) for cell in listed)
+    put("cells", f"{number}_each", head + record(HEADER, 0, header) + one_by_one)
+    put("cells", f"{number}_whole", head + record(WHOLE, 0, jpeg))
+    put("cells", f"{number}_ours", head[:2] + b"\0" + b"".join(record(OURS, n) for n in range(8)) + record(APPLY) + listed[0])
+
+for number, link in enumerate((
+    "https://192.0.2.7/live#k=" + "A" * 43,
+    "https://[2001:db8::7]:8443/cam-1#k=" + "A" * 43 + "&t=secret",
+    "https://example.org/",
+)):
+    put("link", f"{number}", link.encode())
