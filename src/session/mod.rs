@@ -50,4 +50,12 @@ pub trait Feed {
     /// The next thing about the picture. A cell of no bytes, or of more than
     /// [`MAX_CELL`](crate::wire::limits::MAX_CELL), is left out.
     fn next_video(&mut self) -> Option<VideoStep>;
+
+    /// How many steps there are from the best picture, step 0, to the coarsest and rarest one; at least 1.
+    fn steps(&self) -> usize {
+        1
+    }
+
+    /// Gives the picture at this step from now on, as soon as there is one: a frame that was begun is finished.
+    fn set_step(&mut self, _step: usize) {}
 }
