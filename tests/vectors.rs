@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime};
 use tunnelcast::wire::{
-    CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report, ResumeSecret,
-    RungInfo, ServerControl, SessionId, SourceState, StreamInfo, StreamName, Text,
+    Ack, CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report,
+    ResumeSecret, RungInfo, ServerControl, SessionId, SourceState, StreamInfo, StreamName, Text,
 };
 
 const SPECIFICATION: &str = include_str!("../src/wire/README.md");
@@ -63,6 +63,7 @@ fn examples() -> Vec<(&'static str, Said)> {
                 stream: cam(),
                 video: true,
                 audio: true,
+                max_bps: None,
             }),
         ),
         ("ping", Said::Client(ClientControl::Ping { id: 0 })),
@@ -148,6 +149,13 @@ fn examples() -> Vec<(&'static str, Said)> {
         ("frame end", Said::Media(Message::FrameEnd(moment()))),
         ("first part", part(0, &[0xff, 0xd8])),
         ("last part", part(20_001, &[0xff, 0xd9])),
+        (
+            "acknowledgement",
+            Said::Media(Message::Ack(Ack {
+                received: 70_000,
+                held: Duration::from_micros(1_500),
+            })),
+        ),
         (
             "report",
             Said::Client(ClientControl::Report(Report {

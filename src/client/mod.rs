@@ -157,6 +157,7 @@ async fn follow(
             stream: stream.clone(),
             video: config.video,
             audio: config.audio,
+            max_bps: None,
         };
         let mut first = BytesMut::new();
         viewer.begin(want, &mut first, Instant::now());

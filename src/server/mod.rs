@@ -328,6 +328,7 @@ async fn serve(link: Link, shared: &Shared) {
             .collect(),
         session: SessionId::from_bytes(session),
         resume: ResumeSecret::from_bytes(resume),
+        max_bps: None,
     };
     let id = shared.viewers.fetch_add(1, Ordering::Relaxed);
     let now = Instant::now();

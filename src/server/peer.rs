@@ -94,6 +94,7 @@ impl Peer {
                 }
             }
             server::Event::Unsubscribed => self.share = None,
+            server::Event::Step { step, steps } => info!(step, steps, "another picture"),
             server::Event::Report(report) => trace!(?report, "report"),
             server::Event::Closed(reason) => {
                 self.share = None;

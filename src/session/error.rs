@@ -68,6 +68,9 @@ pub enum Misbehaviour {
     /// An answer to nothing that was asked.
     #[error("an answer to nothing that was asked")]
     NotAsked,
+    /// An acknowledgement of bytes that were not sent.
+    #[error("it acknowledges {0} bytes, more than were sent")]
+    Acknowledged(u64),
     /// Media that were not subscribed to.
     #[error("a {0} message without a subscription")]
     NotSubscribed(Kind),

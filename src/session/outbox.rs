@@ -1,9 +1,12 @@
 //! What of the media goes next: sound first, then steps of the picture, packed into messages when the link can take
 //! them.
 
+use std::time::Instant;
+
 use bytes::{Bytes, BytesMut};
 
 use super::Feed;
+use super::server::Sent;
 use crate::media::{CellIndex, MAX_AUDIO_PACKET, VideoStep};
 use crate::wire::limits::{
     AUDIO_HEAD_LEN, CELL_HEAD_LEN, HEAD_LEN, MAX_CELL, MAX_INLINE_CELL, MAX_MESSAGE, MOMENT_LEN,
@@ -17,6 +20,10 @@ use crate::wire::{CellPart, CellsWriter, Message, Moment, RungInfo, ServerContro
 pub(super) struct Outbox {
     held: Option<VideoStep>,
     large: Option<LargeCell>,
+    /// When the frame under way was begun.
+    began: Option<Instant>,
+    /// Frames that ended, yet to be taken; reused.
+    ended: Vec<Sent>,
 }
 
 /// A cell that goes in parts.
@@ -42,18 +49,35 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// Appends media to `out` until it has about [`MAX_MESSAGE`] bytes, never more.
-    pub(super) fn fill(&mut self, feed: &mut dyn Feed, out: &mut BytesMut) {
+    /// The frames that ended in what was appended last.
+    pub(super) fn ended(&mut self) -> impl Iterator<Item = Sent> {
+        self.ended.drain(..)
+    }
+
+    /// Appends media to `out` until it has about [`MAX_MESSAGE`] bytes, never more; of the picture about `picture`
+    /// bytes.
+    pub(super) fn fill(
+        &mut self,
+        feed: &mut dyn Feed,
+        picture: usize,
+        now: Instant,
+        out: &mut BytesMut,
+    ) {
         while room(out) >= AUDIO_ROOM
             && let Some(packet) = feed.next_audio()
         {
             // A packet that cannot be said is a fault of ours, and a gap in the sound all that it may cost.
             let _ = put_audio(out, &packet);
         }
+        if picture == 0 {
+            return;
+        }
+        // What is begun within the limit goes: a cell, or a part that is not mostly head.
+        let limit = out.len().saturating_add(picture);
         let mut open: Option<CellsWriter> = None;
-        loop {
+        while out.len() < limit {
             if self.large.is_some() {
-                if !self.put_part(out) {
+                if !self.put_part(limit - out.len(), out) {
                     return;
                 }
                 continue;
@@ -61,6 +85,7 @@ impl Outbox {
             let Some(step) = self.held.take().or_else(|| feed.next_video()) else {
                 return;
             };
+            self.began.get_or_insert(now);
             if let Err(step) = self.put_step(step, &mut open, out) {
                 self.held = Some(step);
                 return;
@@ -125,6 +150,9 @@ impl Outbox {
                     capture,
                 };
                 let _ = Message::FrameEnd(moment).encode(out);
+                if let Some(began) = self.began.take() {
+                    self.ended.push(Sent { capture, began });
+                }
                 Ok(())
             }
         }
@@ -170,9 +198,10 @@ impl Outbox {
         true
     }
 
-    /// Appends the next part of the large cell; whether there was room.
-    fn put_part(&mut self, out: &mut BytesMut) -> bool {
+    /// Appends the next part of the large cell, of about `size` bytes; whether there was room.
+    fn put_part(&mut self, size: usize, out: &mut BytesMut) -> bool {
         let room = room(out).saturating_sub(HEAD_LEN + PART_HEAD_LEN);
+        let part = room.min(size.max(MIN_PART));
         let Some(large) = &mut self.large else {
             return true;
         };
@@ -185,7 +214,7 @@ impl Outbox {
             index: large.index,
             offset: large.total.saturating_sub(left),
             total: large.total,
-            bytes: large.rest.split_to(room.min(large.rest.len())),
+            bytes: large.rest.split_to(part.min(large.rest.len())),
         };
         let done = large.rest.is_empty();
         if Message::CellPart(part).encode(out).is_err() || done {

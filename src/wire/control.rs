@@ -29,6 +29,9 @@ pub enum ClientControl {
         /// Whether to send its sound.
         #[serde(default = "yes")]
         audio: bool,
+        /// The most to send, in bits a second; without it as much as the line takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_bps: Option<u64>,
     },
     /// Asks for no more media. Answered by `unsubscribed`.
     Unsubscribe,

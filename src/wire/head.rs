@@ -19,16 +19,19 @@ pub enum Kind {
     CellPart = 3,
     /// Nothing lacks of this frame any more.
     FrameEnd = 4,
+    /// How far a viewer has read.
+    Ack = 5,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Control,
         Self::Audio,
         Self::Cells,
         Self::CellPart,
         Self::FrameEnd,
+        Self::Ack,
     ];
 
     /// `None` for kinds of a newer peer; the caller skips the message.
@@ -45,6 +48,7 @@ impl std::fmt::Display for Kind {
             Self::Cells => "cells",
             Self::CellPart => "cell part",
             Self::FrameEnd => "frame end",
+            Self::Ack => "acknowledgement",
         })
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::cells::take_cells;
 use super::head::put_message;
 use super::limits::{AUDIO_HEAD_LEN, AUDIO_SAMPLES};
-use super::{CellPart, CellsWriter, Kind, Moment, Raw, WireError};
+use super::{Ack, CellPart, CellsWriter, Kind, Moment, Raw, WireError};
 use crate::media::{AudioCodec, AudioPacket, CellIndex, MAX_AUDIO_PACKET, MediaTime, SAMPLE_RATE};
 
 /// One message.
@@ -28,6 +28,8 @@ pub enum Message {
     CellPart(CellPart),
     /// Nothing lacks of this frame any more.
     FrameEnd(Moment),
+    /// How far a viewer has read.
+    Ack(Ack),
 }
 
 impl Message {
@@ -52,6 +54,7 @@ impl Message {
                 }
                 Self::FrameEnd(moment)
             }
+            Kind::Ack => Self::Ack(Ack::take(body)?),
         }))
     }
 
@@ -75,6 +78,7 @@ impl Message {
             }
             Self::CellPart(part) => part.put(out),
             Self::FrameEnd(moment) => put_message(out, Kind::FrameEnd, |out| moment.put(out)),
+            Self::Ack(ack) => ack.put(out),
         }
     }
 }
@@ -199,6 +203,10 @@ mod tests {
                 })
             }),
             moment().prop_map(Message::FrameEnd),
+            (any::<u64>(), any::<u32>()).prop_map(|(received, us)| Message::Ack(Ack {
+                received,
+                held: Duration::from_micros(u64::from(us)),
+            })),
         ]
     }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+mod ack;
 mod cells;
 mod close;
 mod control;
@@ -12,6 +13,7 @@ mod message;
 mod rung;
 mod text;
 
+pub use ack::Ack;
 pub use cells::{CellPart, CellsWriter, Moment};
 pub use close::CloseCode;
 pub use control::{ClientControl, Report, ServerControl, SourceState, StreamInfo};

@@ -38,6 +38,7 @@ fn subscribe() -> BytesMut {
         stream: "live".parse().unwrap(),
         video: true,
         audio: true,
+        max_bps: None,
     })
 }
 

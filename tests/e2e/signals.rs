@@ -154,7 +154,10 @@ fn at_a_terminal(link: &Link, known: &std::path::Path, keys: &[u8]) -> (Option<i
     let watch = "watch --headless --duration 4s --known-servers";
     // Ctrl-C reaches all of the terminal's foreground group: a shell in between would end with a status of its own.
     let mut script = Command::new("script")
-        .args(["-qefc", &format!("exec '{program}' {watch} '{known}' '{bare}'")])
+        .args([
+            "-qefc",
+            &format!("exec '{program}' {watch} '{known}' '{bare}'"),
+        ])
         .arg("/dev/null")
         .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())

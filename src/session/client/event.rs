@@ -19,6 +19,8 @@ pub struct Want {
     pub video: bool,
     /// Whether its sound.
     pub audio: bool,
+    /// The most to be sent, in bits a second; `None` is as much as the line takes.
+    pub max_bps: Option<u64>,
 }
 
 /// What the server did.

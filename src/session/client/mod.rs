@@ -1,5 +1,6 @@
 //! The viewer's side of a session.
 
+mod acks;
 mod event;
 mod receive;
 
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use self::acks::Acks;
 use self::receive::Receiver;
 use super::clock::Clock;
 use super::core::Core;
@@ -35,6 +37,8 @@ pub struct Session {
     /// The last one that the server asked with.
     pong: Option<u64>,
     report: Option<Report>,
+    acks: Acks,
+    max_bps: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,8 @@ impl Session {
             asked: None,
             pong: None,
             report: None,
+            acks: Acks::new(now),
+            max_bps: want.max_bps,
         }
     }
 
@@ -116,8 +122,13 @@ impl Session {
     pub fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
         self.linked(now);
         self.core.push(bytes);
-        self.take(now)
-            .inspect_err(|error| self.core.fail(error.clone(), now))
+        let frame = self
+            .take(now)
+            .inspect_err(|error| self.core.fail(error.clone(), now))?;
+        if self.state == State::Streaming {
+            self.acks.came(self.core.bytes_received(), frame, now);
+        }
+        Ok(())
     }
 
     /// The link has ended: nothing more can be read, nor, so it is taken, written.
@@ -168,8 +179,9 @@ impl Session {
         }
         // A ping that cannot be written now is no reason to wake up.
         let ping = (room && self.linked).then_some(self.clock.due());
+        let ack = if room { self.acks.due() } else { None };
         let until = self.waits().map(|(until, _)| until);
-        let first = [until, ping].into_iter().flatten().min();
+        let first = [until, ping, ack].into_iter().flatten().min();
         let silence = self.core.deadline();
         Output::Idle(Some(first.map_or(silence, |first| first.min(silence))))
     }
@@ -195,12 +207,15 @@ impl Session {
         self.core.bytes_received()
     }
 
-    fn take(&mut self, now: Instant) -> Result<(), SessionError> {
+    /// Takes what is there; whether a frame is complete by it.
+    fn take(&mut self, now: Instant) -> Result<bool, SessionError> {
+        let mut frame = false;
         while let Some((at, raw)) = self.core.pull(now)? {
+            frame |= raw.kind == Kind::FrameEnd as u8;
             self.message(raw, now)
                 .map_err(|what| SessionError::Misbehaved { at, what })?;
         }
-        Ok(())
+        Ok(frame)
     }
 
     fn message(&mut self, raw: Raw, now: Instant) -> Result<(), Misbehaviour> {
@@ -209,6 +224,7 @@ impl Session {
         };
         match kind {
             Kind::Control => self.control(ServerControl::decode(&raw.body)?, now),
+            Kind::Ack => Err(Misbehaviour::WrongDirection(kind)),
             Kind::Audio | Kind::Cells | Kind::CellPart | Kind::FrameEnd => match self.state {
                 State::Welcome { .. } => Err(Misbehaviour::NoWelcome),
                 State::Idle => Err(Misbehaviour::NotSubscribed(kind)),
@@ -341,6 +357,10 @@ impl Session {
     /// Appends one chunk to `out`, which is empty.
     fn fill(&mut self, now: Instant, out: &mut BytesMut) {
         self.core.begin(out);
+        if let Some(ack) = self.acks.next(now) {
+            // Such a message always fits.
+            let _ = Message::Ack(ack).encode(out);
+        }
         while let Some(control) = self.next_control(now)
             && self.core.put(&control, out)
         {}
@@ -365,6 +385,7 @@ impl Session {
                         stream,
                         video,
                         audio,
+                        max_bps: self.max_bps,
                     }
                 }
                 Wish::Unsubscribe => {

@@ -51,7 +51,7 @@ impl Receiver {
     /// Takes a message of media; `None` if there is nothing to tell (yet).
     pub(super) fn media(&mut self, message: Message) -> Result<Option<Event>, Misbehaviour> {
         match message {
-            Message::Control(_) => Ok(None),
+            Message::Control(_) | Message::Ack(_) => Ok(None),
             Message::Audio(packet) => Ok(Some(Event::Audio(packet))),
             Message::Cells { moment, cells } => {
                 let Some(count) = self.cells_of(moment.rung) else {

@@ -14,6 +14,8 @@ pub struct Offer {
     pub session: SessionId,
     /// Proves it on another link: random.
     pub resume: ResumeSecret,
+    /// The most to send, in bits a second; `None` is as much as the line takes.
+    pub max_bps: Option<u64>,
 }
 
 /// What a viewer did.
@@ -28,6 +30,13 @@ pub enum Event {
     Subscribed(Subscription),
     /// It watches nothing any more.
     Unsubscribed,
+    /// Its line takes another picture from now on.
+    Step {
+        /// From 0 for the best.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+    },
     /// It says how it looks there.
     Report(Report),
     /// It is over; nothing comes behind this.

@@ -1,22 +1,31 @@
 //! The server's side of a session.
 
+mod cap;
 mod event;
+mod flight;
+mod frames;
+mod pace;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use self::cap::Cap;
+use self::flight::Flight;
+use self::frames::{Complete, Frames};
+use self::pace::Pace;
 use super::core::Core;
 use super::outbox::Outbox;
 use super::{CloseReason, Feature, Feed, Misbehaviour, Output, SessionError};
 use crate::media::MediaTime;
 use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
 use crate::wire::{
-    ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, StreamName, Text,
+    Ack, ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, StreamName, Text,
 };
 
 pub use event::{Event, Offer, Subscription};
+pub(super) use frames::Sent;
 
 /// One viewer's session, as the server has it. See [the contract](super#the-contract).
 #[derive(Debug)]
@@ -32,6 +41,12 @@ pub struct Session {
     ping: bool,
     pings: u64,
     outbox: Outbox,
+    flight: Flight,
+    frames: Frames,
+    /// Frames that the viewer has, yet to be judged.
+    complete: Vec<Complete>,
+    pace: Pace,
+    cap: Cap,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +81,11 @@ impl Session {
             ping: false,
             pings: 0,
             outbox: Outbox::default(),
+            flight: Flight::new(now),
+            frames: Frames::default(),
+            complete: Vec::new(),
+            pace: Pace::new(now),
+            cap: Cap::default(),
         }
     }
 
@@ -104,14 +124,21 @@ impl Session {
         if !self.core.is_open() {
             return self.core.end_step::<ServerControl>(now, out, Event::Closed);
         }
+        if self.judge(feed, now) {
+            let (step, steps) = (self.pace.step(), feed.steps());
+            return Output::Event(Event::Step { step, steps });
+        }
+        let mut capped = None;
         if out.is_empty() {
-            self.fill(now, feed, out);
+            capped = self.fill(now, feed, out);
             if !out.is_empty() {
+                self.sent(out.len(), now);
                 return Output::Send;
             }
         }
-        let silence = self.core.deadline();
-        Output::Idle(Some(hello.map_or(silence, |(until, _)| until.min(silence))))
+        let hello = hello.map(|(until, _)| until);
+        let deadline = [hello, capped, Some(self.core.deadline())];
+        Output::Idle(deadline.into_iter().flatten().min())
     }
 
     /// What the viewer watches has a feed, so that this is worth polling when there is more in it.
@@ -136,6 +163,7 @@ impl Session {
         };
         match Message::decode(raw)? {
             Some(Message::Control(body)) => self.control(ClientControl::decode(&body)?, now),
+            Some(Message::Ack(ack)) => Ok(self.acknowledged(ack, now)?),
             Some(
                 Message::Audio(_)
                 | Message::Cells { .. }
@@ -168,7 +196,8 @@ impl Session {
                 stream,
                 video,
                 audio,
-            } => self.subscribe(stream, video, audio)?,
+                max_bps,
+            } => self.subscribe(stream, video, audio, max_bps, now)?,
             ClientControl::Unsubscribe => {
                 self.answer(ServerControl::Unsubscribed)?;
                 self.outbox.clear();
@@ -223,7 +252,14 @@ impl Session {
         })
     }
 
-    fn subscribe(&mut self, stream: StreamName, video: bool, audio: bool) -> Result<(), Fault> {
+    fn subscribe(
+        &mut self,
+        stream: StreamName,
+        video: bool,
+        audio: bool,
+        max_bps: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Fault> {
         let found = self.offer.streams.iter().find(|info| info.name == stream);
         let Some(info) = found else {
             let code = CloseCode::NoSuchStream;
@@ -241,6 +277,10 @@ impl Session {
             audio,
         })?;
         self.outbox.clear();
+        self.frames = Frames::default();
+        self.pace = Pace::new(now);
+        let cap = [max_bps, self.offer.max_bps].into_iter().flatten().min();
+        self.cap = Cap::new(cap, now);
         self.state = State::Streaming;
         self.core.tell(Event::Subscribed(Subscription {
             stream,
@@ -258,17 +298,65 @@ impl Session {
         Ok(())
     }
 
-    /// Appends one chunk to `out`, which is empty.
-    fn fill(&mut self, now: Instant, feed: &mut dyn Feed, out: &mut BytesMut) {
+    /// Appends one chunk to `out`, which is empty. When there is more to send, if that is known.
+    fn fill(&mut self, now: Instant, feed: &mut dyn Feed, out: &mut BytesMut) -> Option<Instant> {
         self.core.begin(out);
         while let Some(control) = self.next_control(now) {
             if !self.core.put(&control, out) {
-                return;
+                return None;
             }
         }
-        if self.state == State::Streaming {
-            self.outbox.fill(feed, out);
+        if self.state != State::Streaming {
+            return None;
         }
+        let room_at = self.cap.room_at(now);
+        let mut picture = usize::try_from(self.flight.room()).unwrap_or(usize::MAX);
+        if room_at > now {
+            picture = 0;
+        }
+        self.outbox.fill(feed, picture, now, out);
+        if out.is_empty() {
+            // Neither the line nor the feed: what is sent next says nothing about the line.
+            self.flight.starve();
+        }
+        (room_at > now).then_some(room_at)
+    }
+
+    /// `bytes` were given to the link.
+    fn sent(&mut self, bytes: usize, now: Instant) {
+        self.flight.send(bytes, now);
+        self.cap.spend(bytes);
+        let (end, time) = (self.flight.sent_bytes(), self.time(now));
+        for frame in self.outbox.ended() {
+            self.frames.sent(frame, end, time, now);
+        }
+    }
+
+    /// The viewer has these bytes.
+    fn acknowledged(&mut self, ack: Ack, now: Instant) -> Result<(), Misbehaviour> {
+        self.flight
+            .acknowledge(ack.received, ack.held, now)
+            .map_err(|_| Misbehaviour::Acknowledged(ack.received))?;
+        let time = self.time(now);
+        let rtt = self.flight.rtt().unwrap_or_default();
+        while let Some(frame) = self.frames.complete(ack.received, time, rtt) {
+            self.complete.push(frame);
+        }
+        Ok(())
+    }
+
+    /// Judges what the viewer has by now; whether that changed the step.
+    fn judge(&mut self, feed: &mut dyn Feed, now: Instant) -> bool {
+        let before = self.pace.step();
+        for frame in self.complete.drain(..) {
+            self.pace
+                .complete(frame.began, frame.age, feed.steps(), now);
+        }
+        let step = self.pace.step();
+        if step != before {
+            feed.set_step(step);
+        }
+        step != before
     }
 
     fn next_control(&mut self, now: Instant) -> Option<ServerControl> {

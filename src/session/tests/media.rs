@@ -21,7 +21,7 @@ fn cells_of_a_frame_share_messages_and_come_out_as_they_went_in() {
         .iter()
         .filter(|event| matches!(event, client::Event::Cells { .. }))
         .count();
-    assert!(told <= 4, "{told} messages for 54 KB");
+    assert!(told <= 5, "{told} messages for 54 KB");
     assert_eq!(pair.take_cells(), sent);
     assert!(pair.longest <= MAX_MESSAGE);
 }
@@ -42,7 +42,8 @@ fn a_large_cell_goes_in_parts_with_sound_between() {
     pair.settle();
     pair.feed.audio.push_back(sound(1));
     pair.down.stalled = false;
-    pair.advance(ms(20));
+    // Some round trips, since little may be under way at first.
+    pair.advance(ms(200));
     let events = pair.take_client_events();
     let order: Vec<_> = events
         .iter()

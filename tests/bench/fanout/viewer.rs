@@ -101,6 +101,7 @@ async fn watch(link: &Link, counts: &Counts) -> Result<(), Box<dyn Error>> {
         stream: Some(link.stream.parse::<StreamName>()?),
         video: true,
         audio: false,
+        max_bps: None,
     };
     let mut session = Session::new(want, Instant::now());
     let (mut received, mut pending) = (BytesMut::new(), BytesMut::new());

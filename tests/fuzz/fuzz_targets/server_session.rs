@@ -64,6 +64,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
         }],
         session: SessionId::from_bytes([1; 16]),
         resume: ResumeSecret::from_bytes([2; 32]),
+        max_bps: None,
     };
     let mut session = Session::new(offer, now, now);
     let mut media = Media::default();
