@@ -132,13 +132,7 @@ fn announce(output: &Output, server: &Server, link: &str) -> Result<(), Error> {
 
 fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     match notice {
-        Notice::Viewer(viewer) => {
-            let words = format!(
-                "viewer {} {} from {} over {}",
-                viewer.id, viewer.state, viewer.addr, viewer.transport
-            );
-            output.event("viewer", viewer, &words)
-        }
+        Notice::Viewer(viewer) => output.event("viewer", viewer, &viewer.to_string()),
         Notice::Source(source) => {
             let why = source
                 .why

@@ -72,6 +72,31 @@ pub struct Viewer {
     pub stream: Option<String>,
     /// Why it left.
     pub reason: Option<String>,
+    /// Which picture its line takes, from 0 for the best; told when that changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// How many there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+}
+
+impl std::fmt::Display for Viewer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, addr, .. } = self;
+        match (self.step, self.steps) {
+            (Some(0), _) => write!(f, "viewer {id} gets the best picture again"),
+            (Some(step), Some(steps)) => write!(
+                f,
+                "viewer {id} gets picture {} of {steps}: its line takes no better one",
+                step + 1
+            ),
+            _ => write!(
+                f,
+                "viewer {id} {} from {addr} over {}",
+                self.state, self.transport
+            ),
+        }
+    }
 }
 
 /// A source, as `--json` tells it.

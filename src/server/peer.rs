@@ -60,6 +60,8 @@ impl Peer {
             state: "connected",
             stream: None,
             reason: None,
+            step: None,
+            steps: None,
         };
         Self {
             session,
@@ -94,7 +96,12 @@ impl Peer {
                 }
             }
             server::Event::Unsubscribed => self.share = None,
-            server::Event::Step { step, steps } => info!(step, steps, "another picture"),
+            server::Event::Step { step, steps } => {
+                info!(step, steps, "another picture");
+                (self.viewer.step, self.viewer.steps) = (Some(step), Some(steps));
+                self.tell("watching", None);
+                (self.viewer.step, self.viewer.steps) = (None, None);
+            }
             server::Event::Report(report) => trace!(?report, "report"),
             server::Event::Closed(reason) => {
                 self.share = None;
