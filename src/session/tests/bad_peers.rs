@@ -311,3 +311,23 @@ fn a_rung_that_cannot_be_ends_the_session() {
         "an unknown coding is skipped"
     );
 }
+
+#[test]
+fn an_acknowledgement_of_what_was_not_sent_ends_the_session() {
+    let mut pair = Pair::streaming();
+    let ack = |received| {
+        let mut out = BytesMut::new();
+        let held = Duration::ZERO;
+        Message::Ack(Ack { received, held })
+            .encode(&mut out)
+            .unwrap();
+        out
+    };
+    // One of the past is only late.
+    assert_eq!(pair.inject_up(&ack(0)), Ok(()));
+    let error = pair.inject_up(&ack(1 << 40)).unwrap_err();
+    assert!(matches!(
+        error,
+        SessionError::Misbehaved { what: Misbehaviour::Acknowledged(received), .. } if received == 1 << 40
+    ));
+}

@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::session::server::Event;
 
 /// Bytes a millisecond at a time.
-type Shape = fn(u64) -> f64;
+type Shape = Box<dyn Fn(u64) -> f64>;
 
 /// The film's frames, 25 a second.
 const FRAME_EVERY: u64 = 40;
@@ -99,9 +101,9 @@ struct Line {
 }
 
 impl Line {
-    fn new(rate: Shape, delay: u64) -> Self {
+    fn new(rate: impl Fn(u64) -> f64 + 'static, delay: u64) -> Self {
         Self {
-            rate,
+            rate: Box::new(rate),
             delay,
             queue: VecDeque::new(),
             gone: 0,
@@ -297,12 +299,7 @@ fn half_the_rate_that_is_needed_is_never_behind_in_ten_minutes() {
 #[test]
 fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
     for (rate, least, oldest) in [(2.0, 10, 220), (0.5, 5, 320)] {
-        let shape: Shape = if rate > 1.0 {
-            |_| mbit(2.0)
-        } else {
-            |_| mbit(0.5)
-        };
-        let seen = watch(Line::new(shape, 50), 300);
+        let seen = watch(Line::new(move |_| mbit(rate), 50), 300);
         let age = seen.age(95, 20, 300);
         assert!(age <= oldest, "{age} ms at {rate} Mbit/s: {:?}", seen.steps);
         assert!(seen.rate(20, 300) >= least, "{}", seen.rate(20, 300));
@@ -314,7 +311,7 @@ fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
 #[test]
 fn a_line_that_halves_and_doubles_is_followed_both_ways() {
     // 12 Mbit/s and 6 Mbit/s in turn, 10 s each.
-    let shape: Shape = |at| {
+    let shape = |at: u64| {
         mbit(if (at / 10_000).is_multiple_of(2) {
             12.0
         } else {
@@ -328,7 +325,7 @@ fn a_line_that_halves_and_doubles_is_followed_both_ways() {
 
 #[test]
 fn after_a_blackout_the_best_picture_is_back_within_seconds() {
-    let shape: Shape = |at| {
+    let shape = |at: u64| {
         if (20_000..23_000).contains(&at) {
             0.0
         } else {
@@ -344,7 +341,7 @@ fn after_a_blackout_the_best_picture_is_back_within_seconds() {
 #[test]
 fn losses_that_stall_a_line_now_and_then_cost_no_quality() {
     // A retransmission: 60 ms of nothing every second or so, 20 Mbit/s else.
-    let shape: Shape = |at| {
+    let shape = |at: u64| {
         if at % 1_130 < 60 { 0.0 } else { mbit(20.0) }
     };
     let seen = watch(Line::new(shape, 30), 120);
@@ -365,8 +362,23 @@ fn a_box_that_holds_back_what_it_has_for_a_while_is_lived_with() {
 #[test]
 fn a_line_that_comes_in_bursts_keeps_the_picture_young() {
     // 40 Mbit/s for 10 ms, then nothing for 30 ms: 10 Mbit/s on average.
-    let shape: Shape = |at| if at % 40 < 10 { mbit(40.0) } else { 0.0 };
+    let shape = |at: u64| if at % 40 < 10 { mbit(40.0) } else { 0.0 };
     let seen = watch(Line::new(shape, 30), 120);
     assert!(seen.age(95, 2, 120) <= 200, "{}", seen.age(95, 2, 120));
     assert!(seen.steps.len() <= 12, "{:?}", seen.steps);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn on_any_steady_line_the_picture_stays_young_and_the_steps_are_few(
+        (rate, delay) in (0.4_f64..40.0, 1_u64..150),
+    ) {
+        let seen = watch(Line::new(move |_| mbit(rate), delay), 90);
+        let age = seen.age(95, 15, 90);
+        prop_assert!(age <= delay + 170, "{age} ms, steps {:?}", seen.steps);
+        // Down to where it belongs, and at most five trials in 90 s at one level, a few more where two are near.
+        prop_assert!(seen.steps.len() <= 24, "{:?}", seen.steps);
+    }
 }
