@@ -155,7 +155,7 @@ fn follow(main: Track, filler: &Filler, state: &StateInlet) {
             Ok((_, SourceState::Lost { why } | SourceState::Ended { why })) => {
                 warn!(stream = name, %why, "the sound's source is gone");
             }
-            Ok(_) | Err(Empty::TimedOut) => {}
+            Ok(_) | Err(Empty::TimedOut | Empty::Woken) => {}
             Err(Empty::Closed) => return,
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn code(ingest: &Ingest, filler: &Filler, inlet: &VideoInlet) {
                 Ok(frame) => filler.push_frame(frame),
                 Err(err) => warn!(stream = filler.stream().name(), %err, "a picture was left out"),
             },
-            Err(Empty::TimedOut) => {}
+            Err(Empty::TimedOut | Empty::Woken) => {}
             Err(Empty::Closed) => break,
         }
     }
