@@ -1,10 +1,8 @@
 //! Opens a stream's source while somebody watches, codes what it delivers, and fills the timeline.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicU32},
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +24,10 @@ pub(super) struct Ingest {
     pub(super) stream: Arc<Stream>,
     pub(super) video: VideoSpec,
     pub(super) audio: AudioSpec,
-    pub(super) quality: Quality,
+    /// The same at every level, or chosen by level.
+    pub(super) quality: Option<Quality>,
+    /// More pictures a second are left out.
+    pub(super) max_fps: Option<NonZeroU32>,
     pub(super) linger: Duration,
     pub(super) epoch: Instant,
     /// The next rung's name, shared by all streams of the server.
@@ -138,11 +139,6 @@ impl Ingest {
         let capture = capture::open(&self.video, &self.audio, outlet, &self.keeper);
         running.capture = Some(capture.map_err(|err| err.to_string())?);
         Ok(running)
-    }
-
-    /// A rung's name that was never used.
-    pub(super) fn next_rung(&self) -> u32 {
-        self.rungs.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -143,6 +143,7 @@ impl Server {
             video: config.video,
             audio: config.audio,
             quality: config.quality,
+            max_fps: config.max_fps,
             linger: config.linger,
             epoch,
             rungs: Arc::new(AtomicU32::new(1)),
