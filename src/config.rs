@@ -1,6 +1,6 @@
 //! What the verbs are told, in the program's own types.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use crate::{
     capture::{AudioSpec, VideoSpec},
@@ -28,8 +28,12 @@ pub struct Serve {
     pub identity: IdentitySource,
     /// The host in the link; found out if it is not given.
     pub host: Option<String>,
-    /// JPEG quality, 1 to 100.
-    pub quality: Quality,
+    /// JPEG quality at every step; chosen by step if not given.
+    pub quality: Option<Quality>,
+    /// More pictures a second are left out.
+    pub max_fps: Option<NonZeroU32>,
+    /// The most bits a second to each viewer.
+    pub max_bitrate: Option<u64>,
     /// How much of the stream is kept.
     pub limits: Limits,
     /// How long a source stays open after the last viewer has gone.
@@ -63,6 +67,8 @@ pub struct Watch {
     pub video: bool,
     /// Whether the sound is wanted.
     pub audio: bool,
+    /// The most bits a second that the server shall send.
+    pub max_bitrate: Option<u64>,
     /// How long received pictures and sound are held back so that they play smoothly.
     pub latency: Latency,
     /// Ends by itself after so long, counted from the start.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use crate::media::{CHANNELS, SAMPLE_RATE, SoundBlock, SourceState, VideoFrame};
@@ -67,6 +68,9 @@ pub enum Empty {
     /// Nothing came in the time given.
     #[error("nothing came in time")]
     TimedOut,
+    /// Somebody has called ([`VideoInlet::waker`]).
+    #[error("the wait was cut short")]
+    Woken,
     /// Every outlet is gone and everything was taken.
     #[error("the source is closed")]
     Closed,
@@ -89,6 +93,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slots {
     outlets: usize,
+    woken: bool,
     frame: Option<VideoFrame>,
     frames_skipped: u64,
     sound: VecDeque<SoundBlock>,
@@ -173,8 +178,16 @@ impl Drop for Outlet {
 impl VideoInlet {
     /// The newest picture that was not taken yet, waited for at most `patience`.
     pub fn recv(&self, patience: Duration) -> Result<VideoFrame, Empty> {
-        self.0
-            .take(&self.0.video, patience, |slots| slots.frame.take())
+        let take = |slots: &mut Slots| {
+            let woken = std::mem::take(&mut slots.woken).then_some(Err(Empty::Woken));
+            slots.frame.take().map(Ok).or(woken)
+        };
+        self.0.take(&self.0.video, patience, take)?
+    }
+
+    /// Cuts a wait for a picture short: the one that goes on, or the next one if there is none.
+    pub fn waker(&self) -> Waker {
+        Arc::clone(&self.0).into()
     }
 
     /// Pictures that were thrown away because a newer one came.
@@ -213,6 +226,17 @@ impl StateInlet {
     /// What a track's source said last, news or not.
     pub fn latest(&self, track: Track) -> SourceState {
         self.0.lock().states[track as usize].clone()
+    }
+}
+
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.lock().woken = true;
+        self.video.notify_all();
     }
 }
 
@@ -336,6 +360,25 @@ mod tests {
         assert!(inlet.sound.recv(NOW).is_ok());
         assert_eq!(inlet.sound.recv(NOW).unwrap_err(), Empty::Closed);
         assert_eq!(inlet.video.recv(Duration::MAX).unwrap_err(), Empty::Closed);
+    }
+
+    #[test]
+    fn a_call_cuts_a_wait_short_once_and_loses_no_picture() {
+        let (outlet, inlet) = channel();
+        let (video, waker) = (&inlet.video, inlet.video.waker());
+        waker.wake_by_ref();
+        outlet.video(frame(1));
+        assert!(video.recv(NOW).is_ok());
+        assert_eq!(video.recv(NOW).unwrap_err(), Empty::TimedOut);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| video.recv(Duration::MAX));
+            waker.wake_by_ref();
+            assert_eq!(reader.join().unwrap().unwrap_err(), Empty::Woken);
+        });
+        waker.wake();
+        drop(outlet);
+        assert_eq!(video.recv(NOW).unwrap_err(), Empty::Woken);
+        assert_eq!(video.recv(NOW).unwrap_err(), Empty::Closed);
     }
 
     #[test]

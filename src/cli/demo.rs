@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Output, runtime, viewer, watch};
 use crate::{
     capture::{AudioSpec, VideoSpec},
-    codec::Quality,
     config::{IdentitySource, LINGER, MAX_VIEWERS, Serve},
     error::Error,
     server::Server,
@@ -44,7 +43,9 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         audio: audio.unwrap_or(AudioSpec::Auto),
         identity: IdentitySource::Fresh,
         host: None,
-        quality: Quality::DEFAULT,
+        quality: None,
+        max_fps: None,
+        max_bitrate: None,
         limits: Limits::default(),
         linger: LINGER,
         max_viewers: MAX_VIEWERS,

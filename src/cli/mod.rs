@@ -1,6 +1,7 @@
 //! One file per verb; clap lives only here.
 
 mod ask;
+mod bitrate;
 mod demo;
 mod devices;
 mod duration;

@@ -1,12 +1,12 @@
 //! `tunnelcast serve`
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, runtime};
+use super::{Output, bitrate, runtime};
 use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
@@ -43,9 +43,15 @@ pub(super) struct Arguments {
     /// Host name or address in the link [default: this machine's address]
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// JPEG quality, 1 to 100
-    #[arg(long, default_value = "75", value_parser = quality)]
-    quality: Quality,
+    /// JPEG quality, 1 to 100, whatever a viewer's line can take [default: 75, and less on slow lines]
+    #[arg(long, value_name = "N", value_parser = quality)]
+    quality: Option<Quality>,
+    /// Pictures a second at most; of more that come some are left out
+    #[arg(long, value_name = "N", value_parser = rate)]
+    max_fps: Option<NonZeroU32>,
+    /// The most bits a second to each viewer, such as 5M or 800k
+    #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
+    max_bitrate: Option<u64>,
     /// Viewers at once; more are told to come back later
     #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
     max_viewers: usize,
@@ -65,6 +71,8 @@ impl From<Arguments> for Serve {
             identity,
             host: arguments.host,
             quality: arguments.quality,
+            max_fps: arguments.max_fps,
+            max_bitrate: arguments.max_bitrate,
             limits: Limits::default(),
             linger: LINGER,
             max_viewers: arguments.max_viewers,
@@ -148,9 +156,18 @@ fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     }
 }
 
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .ok()
+        .filter(|fps: &NonZeroU32| fps.get() <= MOST_FPS)
+        .ok_or_else(|| format!("a number from 1 to {MOST_FPS}"))
+}
+
 fn quality(text: &str) -> Result<Quality, String> {
     text.parse()
         .ok()
         .and_then(Quality::new)
         .ok_or_else(|| "a number from 1 to 100".to_owned())
 }
+
+const MOST_FPS: u32 = 1000;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Output, duration, viewer};
+use super::{Output, bitrate, duration, viewer};
 use crate::{config::Watch, error::Error, playback::Latency, trust::Link};
 
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// Write the first whole picture to a JPEG file; with --headless and without --duration, end then
     #[arg(long, value_name = "FILE.jpg", conflicts_with = "no_video")]
     snapshot: Option<PathBuf>,
+    /// The most bits a second that the server shall send, such as 5M or 800k
+    #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
+    max_bitrate: Option<u64>,
     /// instant (nothing is held back), low, smooth, or a time such as 150ms
     #[arg(long, default_value = "low", value_parser = latency)]
     latency: Latency,
@@ -47,6 +50,7 @@ impl Options {
             link,
             video: !self.no_video,
             audio: !self.no_audio,
+            max_bitrate: self.max_bitrate,
             latency: self.latency,
             duration: self.duration,
             snapshot: self.snapshot,

@@ -157,7 +157,7 @@ async fn follow(
             stream: stream.clone(),
             video: config.video,
             audio: config.audio,
-            max_bps: None,
+            max_bps: config.max_bitrate,
         };
         let mut first = BytesMut::new();
         viewer.begin(want, &mut first, Instant::now());

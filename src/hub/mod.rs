@@ -1,16 +1,21 @@
 //! Streams by name: what each has made lately, who watches, and whether anybody does.
 //!
 //! A [`Stream`] is shared by the thread that fills it and by every viewer; a [`Subscription`] is one viewer's share of
-//! it. The count of subscriptions is the demand by which a source is opened and closed.
+//! it. The count of subscriptions is the demand by which a source is opened and closed. Each subscription wants the
+//! picture at one step of the stream's [`Ladder`], and so at one level, or two while it moves; by that a level is made
+//! or not.
 
+mod ladder;
 mod stream;
 mod subscription;
+mod view;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
+pub use ladder::{Ladder, Step};
 pub use stream::{Filler, Status, Stream};
 pub use subscription::Subscription;
 

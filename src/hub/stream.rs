@@ -1,14 +1,18 @@
-//! One stream: its timeline, its source's status, and how many watch.
+//! One stream: its timeline, its source's status, how many watch, and which levels of the picture they want.
 
-use std::sync::{
-    Arc, PoisonError, RwLock, RwLockWriteGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
 };
 
 use tokio::sync::watch;
 
+use super::Ladder;
 use crate::{
-    media::{AudioPacket, Frame, SourceState, Tracks},
+    media::{AudioPacket, Frame, Level, SourceState, Tracks},
     timeline::{Limits, Timeline},
 };
 
@@ -19,8 +23,8 @@ pub struct Stream {
     tracks: Tracks,
     /// Held for the time of a push or of taking one reference; never while anything is coded or sent.
     lately: RwLock<Lately>,
-    /// Goes up with each frame.
-    frames: watch::Sender<u64>,
+    /// Goes up with each frame of a level. A level is wanted by those who hold a receiver.
+    frames: [watch::Sender<u64>; Level::COUNT],
     /// Goes up with each packet of sound.
     sounds: watch::Sender<u64>,
     status: watch::Sender<Status>,
@@ -30,10 +34,16 @@ pub struct Stream {
 }
 
 #[derive(Debug)]
-struct Lately {
-    timeline: Timeline,
+pub(super) struct Lately {
+    pub(super) timeline: Timeline,
+    /// Known once the source's size is.
+    pub(super) ladder: Option<Ladder>,
+    /// The frame that was the newest when the source came to rest last.
+    pub(super) settled: u64,
     /// Counts openings of the source: what an earlier one still delivers is no longer live.
     opening: u64,
+    /// Calls whoever makes the frames.
+    maker: Option<Waker>,
 }
 
 /// The right to fill a stream, from the opening of its source until [`Stream::close`] or the next opening.
@@ -78,9 +88,12 @@ impl Stream {
             tracks,
             lately: RwLock::new(Lately {
                 timeline: Timeline::new(limits),
+                ladder: None,
+                settled: 0,
                 opening: 0,
+                maker: None,
             }),
-            frames: watch::Sender::new(0),
+            frames: std::array::from_fn(|_| watch::Sender::new(0)),
             sounds: watch::Sender::new(0),
             status: watch::Sender::new(Status::Idle),
             viewers: watch::Sender::new(0),
@@ -103,6 +116,7 @@ impl Stream {
     pub fn open(self: &Arc<Self>) -> Filler {
         let mut lately = self.write();
         lately.opening += 1;
+        lately.maker = None;
         self.set_status(Status::Open(SourceState::Opening));
         Filler {
             stream: Arc::clone(self),
@@ -115,13 +129,14 @@ impl Stream {
         let mut lately = self.write();
         lately.opening += 1;
         lately.timeline.clear();
+        lately.ladder = None;
+        lately.maker = None;
         self.set_status(Status::Idle);
     }
 
     /// Takes a look at what it has made lately; brief, since pushes wait for it.
     pub fn look<T>(&self, look: impl FnOnce(&Timeline) -> T) -> T {
-        let lately = self.lately.read().unwrap_or_else(PoisonError::into_inner);
-        look(&lately.timeline)
+        look(&self.lately().timeline)
     }
 
     /// How the source is, now and as it changes.
@@ -134,9 +149,16 @@ impl Stream {
         self.viewers.subscribe()
     }
 
-    /// Changes whenever there is a new frame.
-    pub(super) fn frames(&self) -> watch::Receiver<u64> {
-        self.frames.subscribe()
+    /// Changes at once, and then whenever there may be something new of a level. The level is wanted, and so made,
+    /// until the receiver is dropped.
+    pub(super) fn want(&self, level: Level) -> watch::Receiver<u64> {
+        let mut frames = self.frames[level.index()].subscribe();
+        frames.mark_changed();
+        let maker = self.lately().maker.clone();
+        if let Some(maker) = maker {
+            maker.wake();
+        }
+        frames
     }
 
     /// Changes whenever there is a new packet of sound.
@@ -150,6 +172,18 @@ impl Stream {
 
     pub(super) fn leave(&self) {
         self.viewers.send_modify(|n| *n = n.saturating_sub(1));
+    }
+
+    /// As [`Self::look`].
+    pub(super) fn lately(&self) -> RwLockReadGuard<'_, Lately> {
+        self.lately.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes every viewer of pictures.
+    fn wake_all(&self) {
+        for frames in &self.frames {
+            frames.send_modify(|n| *n += 1);
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Lately> {
@@ -181,18 +215,49 @@ impl Filler {
         self.stream.next_sound.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Adds a frame and wakes the viewers.
-    pub fn push_frame(&self, frame: Frame) {
-        let frame = Arc::new(frame);
-        if self.apply(|timeline| timeline.push_frame(frame)) {
-            self.stream.frames.send_modify(|n| *n += 1);
+    /// Calls `maker` whenever somebody wants a level: it may be one that is not being made.
+    pub fn on_demand(&self, maker: Waker) {
+        self.apply(|lately| lately.maker = Some(maker));
+    }
+
+    /// Whether somebody wants that level.
+    pub fn is_wanted(&self, level: Level) -> bool {
+        self.stream.frames[level.index()].receiver_count() > 0
+    }
+
+    /// Says which steps there are; before this there is only the best picture.
+    pub fn set_ladder(&self, ladder: Ladder) {
+        if self.apply(|lately| lately.ladder = Some(ladder)) {
+            self.stream.wake_all();
+        }
+    }
+
+    /// Adds a frame of a level and wakes those who want it.
+    ///
+    /// All levels of one picture have the same number and capture time.
+    pub fn push_frame(&self, level: Level, frame: Arc<Frame>) {
+        if self.apply(|lately| lately.timeline.push_frame(level, frame)) {
+            self.stream.frames[level.index()].send_modify(|n| *n += 1);
+        }
+    }
+
+    /// A level is no longer made, so its newest frame is no longer live.
+    pub fn retire(&self, level: Level) {
+        self.apply(|lately| lately.timeline.retire(level));
+    }
+
+    /// The source has come to rest at the picture of this number: viewers who leave pictures out need to have this one
+    /// all the same.
+    pub fn settle(&self, number: u64) {
+        if self.apply(|lately| lately.settled = number) {
+            self.stream.wake_all();
         }
     }
 
     /// Adds a packet of sound and wakes the viewers.
     pub fn push_sound(&self, packet: AudioPacket) {
         let packet = Arc::new(packet);
-        if self.apply(|timeline| timeline.push_sound(packet)) {
+        if self.apply(|lately| lately.timeline.push_sound(packet)) {
             self.stream.sounds.send_modify(|n| *n += 1);
         }
     }
@@ -205,11 +270,12 @@ impl Filler {
         }
     }
 
-    fn apply(&self, push: impl FnOnce(&mut Timeline)) -> bool {
+    /// Says whether this opening of the source is still the current one; otherwise nothing was done.
+    fn apply(&self, change: impl FnOnce(&mut Lately)) -> bool {
         let mut lately = self.stream.write();
         let current = lately.opening == self.opening;
         if current {
-            push(&mut lately.timeline);
+            change(&mut lately);
         }
         current
     }

@@ -1,38 +1,38 @@
 //! One viewer's share of a stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::Stream;
+use super::{Stream, view::View};
 use crate::{
     media::{AudioPacket, Tracks, VideoStep},
     session::Feed,
-    timeline::Cursor,
 };
 
 /// One viewer's place in a stream. While it exists the stream is in demand.
 #[derive(Debug)]
 pub struct Subscription {
     stream: Arc<Stream>,
-    want: Tracks,
-    cursor: Cursor,
+    /// The picture, if it is wanted.
+    view: Option<View>,
+    /// Whether sound is wanted.
+    audio: bool,
     /// The packet of sound sent last.
     sound: Option<u64>,
-    frames: watch::Receiver<u64>,
     sounds: watch::Receiver<u64>,
 }
 
 impl Subscription {
-    /// A new viewer at the live head.
+    /// A new viewer at the live head, at the best picture.
     pub fn new(stream: Arc<Stream>, want: Tracks) -> Self {
+        let view = want.video.then(|| View::new(Arc::clone(&stream)));
         stream.enter();
         Self {
-            frames: stream.frames(),
             sounds: stream.sounds(),
             stream,
-            want,
-            cursor: Cursor::new(),
+            view,
+            audio: want.audio,
             sound: None,
         }
     }
@@ -45,19 +45,25 @@ impl Subscription {
     /// Resolves when the stream has something that this viewer wants and that came after he was last fed.
     /// Cancel-safe.
     pub async fn changed(&mut self) {
-        let Tracks { video, audio } = self.want;
+        let (view, audio) = (&mut self.view, self.audio);
+        let seen = async {
+            match view {
+                Some(view) => view.changed().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            Ok(()) = self.frames.changed(), if video => {}
+            () = seen => {}
             Ok(()) = self.sounds.changed(), if audio => {}
             // The stream cannot go away while this holds it; a viewer who wants nothing is never woken.
-            else => std::future::pending::<()>().await,
+            else => pending::<()>().await,
         }
     }
 }
 
 impl Feed for Subscription {
     fn next_audio(&mut self) -> Option<Arc<AudioPacket>> {
-        if !self.want.audio {
+        if !self.audio {
             return None;
         }
         // Before looking: what comes after that wakes again.
@@ -80,19 +86,17 @@ impl Feed for Subscription {
     }
 
     fn next_video(&mut self) -> Option<VideoStep> {
-        if !self.want.video {
-            return None;
+        self.view.as_mut()?.next()
+    }
+
+    fn steps(&self) -> usize {
+        self.view.as_ref().map_or(1, View::steps)
+    }
+
+    fn set_step(&mut self, step: usize) {
+        if let Some(view) = &mut self.view {
+            view.set_step(step);
         }
-        if self.cursor.is_free() {
-            self.frames.mark_unchanged();
-            let last = self.cursor.last();
-            let newest = self.stream.look(|timeline| {
-                let newest = timeline.newest_frame()?;
-                (last < Some(newest.number)).then(|| Arc::clone(newest))
-            })?;
-            self.cursor.aim(newest);
-        }
-        self.cursor.step()
     }
 }
 
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
     use crate::{
         hub::Filler,
-        media::{AudioCodec, Cell, Frame, Grid, MediaTime, Rung, RungKind, Size},
+        media::{AudioCodec, Cell, Frame, Grid, Level, MediaTime, Rung, RungKind, Size},
         timeline::Limits,
     };
 
@@ -133,12 +137,13 @@ mod tests {
             version: number,
             bytes: Bytes::new(),
         }];
-        stream.push_frame(Frame {
+        let frame = Frame {
             number,
             capture: MediaTime::ZERO,
             rung: Arc::clone(rung),
             cells,
-        });
+        };
+        stream.push_frame(Level::Full, Arc::new(frame));
         number
     }
 

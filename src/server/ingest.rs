@@ -1,10 +1,8 @@
 //! Opens a stream's source while somebody watches, codes what it delivers, and fills the timeline.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    num::NonZeroU32,
+    sync::{Arc, atomic::AtomicU32},
     thread,
     time::{Duration, Instant},
 };
@@ -26,7 +24,10 @@ pub(super) struct Ingest {
     pub(super) stream: Arc<Stream>,
     pub(super) video: VideoSpec,
     pub(super) audio: AudioSpec,
-    pub(super) quality: Quality,
+    /// The same at every level, or chosen by level.
+    pub(super) quality: Option<Quality>,
+    /// More pictures a second are left out.
+    pub(super) max_fps: Option<NonZeroU32>,
     pub(super) linger: Duration,
     pub(super) epoch: Instant,
     /// The next rung's name, shared by all streams of the server.
@@ -139,11 +140,6 @@ impl Ingest {
         running.capture = Some(capture.map_err(|err| err.to_string())?);
         Ok(running)
     }
-
-    /// A rung's name that was never used.
-    pub(super) fn next_rung(&self) -> u32 {
-        self.rungs.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
 /// Carries what the sources say of themselves to the stream; `main` is the track that speaks for it.
@@ -155,7 +151,7 @@ fn follow(main: Track, filler: &Filler, state: &StateInlet) {
             Ok((_, SourceState::Lost { why } | SourceState::Ended { why })) => {
                 warn!(stream = name, %why, "the sound's source is gone");
             }
-            Ok(_) | Err(Empty::TimedOut) => {}
+            Ok(_) | Err(Empty::TimedOut | Empty::Woken) => {}
             Err(Empty::Closed) => return,
         }
     }

@@ -121,6 +121,8 @@ struct Shared {
     viewers: AtomicU64,
     /// Who may still come.
     places: Semaphore,
+    /// The most for each viewer, in bits a second.
+    max_bps: Option<u64>,
 }
 
 impl Server {
@@ -168,6 +170,7 @@ impl Server {
             video: config.video,
             audio: config.audio,
             quality: config.quality,
+            max_fps: config.max_fps,
             linger: config.linger,
             epoch,
             rungs: Arc::new(AtomicU32::new(1)),
@@ -187,6 +190,7 @@ impl Server {
             notices,
             viewers,
             places: Semaphore::new(config.max_viewers.min(Semaphore::MAX_PERMITS)),
+            max_bps: config.max_bitrate,
         });
         for listener in listeners {
             let span = info_span!("listener", addr = %listener.local());
@@ -353,7 +357,7 @@ async fn serve(link: Link, shared: &Shared) {
             .collect(),
         session: SessionId::from_bytes(session),
         resume: ResumeSecret::from_bytes(resume),
-        max_bps: None,
+        max_bps: shared.max_bps,
     };
     let id = shared.viewers.fetch_add(1, Ordering::Relaxed);
     let now = Instant::now();

@@ -25,7 +25,7 @@ pub(super) fn code(epoch: Instant, filler: &Filler, inlet: &SoundInlet) {
     loop {
         let block = match inlet.recv(PATIENCE) {
             Ok(block) => block,
-            Err(Empty::TimedOut) => continue,
+            Err(Empty::TimedOut | Empty::Woken) => continue,
             Err(Empty::Closed) => break,
         };
         cut.push(&block);

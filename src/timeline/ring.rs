@@ -2,13 +2,17 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use crate::media::{AudioPacket, Cell, Frame};
+use crate::media::{AudioPacket, Cell, Frame, Level};
 
 /// A ring of frames and audio packets, bounded by time and by bytes.
+///
+/// The ring is of [`Level::Full`]; of the other levels there is only the newest frame, for as long as they are made.
 #[derive(Debug)]
 pub struct Timeline {
     limits: Limits,
     frames: VecDeque<Arc<Frame>>,
+    /// The newest of each level that is being made.
+    live: [Option<Arc<Frame>>; Level::COUNT],
     sounds: VecDeque<Arc<AudioPacket>>,
     bytes: usize,
 }
@@ -41,13 +45,34 @@ impl Timeline {
         Self {
             limits,
             frames: VecDeque::new(),
+            live: [const { None }; Level::COUNT],
             sounds: VecDeque::new(),
             bytes: 0,
         }
     }
 
-    /// Adds the newest frame; one that is not newer than the newest is left out.
-    pub fn push_frame(&mut self, frame: Arc<Frame>) {
+    /// Adds the newest frame of a level; one that is not newer than that level's newest is left out.
+    pub fn push_frame(&mut self, level: Level, frame: Arc<Frame>) {
+        let newest = &mut self.live[level.index()];
+        if newest
+            .as_ref()
+            .is_some_and(|newest| newest.number >= frame.number)
+        {
+            return;
+        }
+        *newest = Some(Arc::clone(&frame));
+        if level == Level::Full {
+            self.keep(frame);
+        }
+    }
+
+    /// A level is not made any more: its newest frame is no longer live.
+    pub fn retire(&mut self, level: Level) {
+        self.live[level.index()] = None;
+    }
+
+    fn keep(&mut self, frame: Arc<Frame>) {
+        // The frame kept last comes once more where its level was retired and is made again.
         if self
             .frames
             .back()
@@ -93,9 +118,9 @@ impl Timeline {
         }
     }
 
-    /// The newest frame.
-    pub fn newest_frame(&self) -> Option<&Arc<Frame>> {
-        self.frames.back()
+    /// The newest frame of a level, if that is being made.
+    pub fn newest_frame(&self, level: Level) -> Option<&Arc<Frame>> {
+        self.live[level.index()].as_ref()
     }
 
     /// The newest packet of sound.
@@ -109,12 +134,12 @@ impl Timeline {
             .get(self.sounds.partition_point(|packet| packet.seq <= seq))
     }
 
-    /// Frames held.
+    /// Frames held in the ring.
     pub fn frames(&self) -> usize {
         self.frames.len()
     }
 
-    /// Bytes held, cells that frames share counted once: with the frame in which they came into being.
+    /// Bytes held in the ring, cells that frames share counted once: with the frame in which they came into being.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -122,6 +147,7 @@ impl Timeline {
     /// Forgets everything: the source was closed, and what it showed is no longer live.
     pub fn clear(&mut self) {
         self.frames.clear();
+        self.live = [const { None }; Level::COUNT];
         self.sounds.clear();
         self.bytes = 0;
     }
@@ -189,10 +215,10 @@ mod tests {
             least_frames: 3,
         });
         for n in 0..10 {
-            ring.push_frame(frame(n, Duration::from_secs(n), 10));
+            ring.push_frame(Level::Full, frame(n, Duration::from_secs(n), 10));
         }
         assert_eq!(ring.frames(), 3);
-        assert_eq!(ring.newest_frame().unwrap().number, 9);
+        assert_eq!(ring.newest_frame(Level::Full).unwrap().number, 9);
     }
 
     #[test]
@@ -203,10 +229,10 @@ mod tests {
             least_frames: 300,
         });
         for n in 0..50 {
-            ring.push_frame(frame(n, Duration::from_millis(n), 300));
+            ring.push_frame(Level::Full, frame(n, Duration::from_millis(n), 300));
             assert!(ring.bytes() <= 1000);
         }
-        ring.push_frame(frame(50, Duration::from_millis(50), 5000));
+        ring.push_frame(Level::Full, frame(50, Duration::from_millis(50), 5000));
         assert_eq!(ring.frames(), 1);
         ring.clear();
         assert_eq!(ring.bytes(), 0);
@@ -215,10 +241,37 @@ mod tests {
     #[test]
     fn a_frame_that_is_not_newer_is_left_out() {
         let mut ring = Timeline::new(Limits::default());
-        ring.push_frame(frame(5, Duration::ZERO, 1));
-        ring.push_frame(frame(5, Duration::ZERO, 1));
-        ring.push_frame(frame(4, Duration::ZERO, 1));
+        ring.push_frame(Level::Full, frame(5, Duration::ZERO, 1));
+        ring.push_frame(Level::Full, frame(5, Duration::ZERO, 1));
+        ring.push_frame(Level::Full, frame(4, Duration::ZERO, 1));
         assert_eq!(ring.frames(), 1);
+    }
+
+    #[test]
+    fn of_lower_levels_only_the_newest_frame_is_held() {
+        let mut ring = Timeline::new(Limits::default());
+        for n in 1..=9 {
+            ring.push_frame(Level::Half, frame(n, Duration::ZERO, 100));
+        }
+        ring.push_frame(Level::Half, frame(8, Duration::ZERO, 100));
+        assert_eq!(ring.newest_frame(Level::Half).unwrap().number, 9);
+        assert!(ring.newest_frame(Level::Full).is_none());
+        assert_eq!((ring.frames(), ring.bytes()), (0, 0));
+        ring.clear();
+        assert!(ring.newest_frame(Level::Half).is_none());
+    }
+
+    #[test]
+    fn a_level_that_is_no_longer_made_has_nothing_live_until_it_is_made_again() {
+        let mut ring = Timeline::new(Limits::default());
+        for level in [Level::Full, Level::Quarter] {
+            ring.push_frame(level, frame(5, Duration::ZERO, 1));
+            ring.retire(level);
+            assert!(ring.newest_frame(level).is_none());
+            ring.push_frame(level, frame(5, Duration::ZERO, 1));
+            assert_eq!(ring.newest_frame(level).unwrap().number, 5);
+        }
+        assert_eq!(ring.frames(), 1, "the ring has it once");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::media::{
 };
 use crate::wire::limits::MAX_MESSAGE;
 use crate::wire::{
-    ClientControl, CloseCode, Deframer, Kind, Message, Report, ResumeSecret, ServerControl,
+    Ack, ClientControl, CloseCode, Deframer, Kind, Message, Report, ResumeSecret, ServerControl,
     SessionId, SourceState, StreamInfo, StreamName, Text, WireError,
 };
 

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tunnelcast::{
     capture::AudioSpec,
     client::{self, Ask, News, Outcome, Outside},
-    codec::Quality,
     config::{IdentitySource, MAX_VIEWERS, Serve, Watch},
     error::Error,
     playback::{Latency, Summary},
@@ -76,7 +75,9 @@ pub(crate) fn serve(video: &str) -> Serve {
         audio: AudioSpec::Auto,
         identity: IdentitySource::Fresh,
         host: None,
-        quality: Quality::DEFAULT,
+        quality: None,
+        max_fps: None,
+        max_bitrate: None,
         limits: Limits {
             span: Duration::from_secs(3),
             bytes: 16 << 20,
@@ -93,6 +94,7 @@ pub(crate) fn watch(link: &Link) -> Watch {
         link: link.clone(),
         video: true,
         audio: true,
+        max_bitrate: None,
         latency: Latency::Low,
         duration: None,
         snapshot: None,

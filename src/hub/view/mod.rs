@@ -1,0 +1,146 @@
+//! One viewer's share of the picture: at which step he is, and which frame he gets next.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{
+    hub::{Ladder, Step, Stream, stream::Lately},
+    media::{Frame, Level, VideoStep},
+    timeline::Cursor,
+};
+
+/// One viewer's place in the picture.
+#[derive(Debug)]
+pub(super) struct View {
+    stream: Arc<Stream>,
+    cursor: Cursor,
+    /// As it was asked for; there may be fewer.
+    step: usize,
+    /// As it was when it was looked at last.
+    ladder: Option<Ladder>,
+    /// Of so many pictures one is sent.
+    every: u64,
+    /// Where the frames come from.
+    current: Want,
+    /// Where they shall come from as soon as there is one.
+    next: Option<Want>,
+}
+
+/// A level that this viewer wants.
+#[derive(Debug)]
+struct Want {
+    level: Level,
+    frames: watch::Receiver<u64>,
+}
+
+impl View {
+    /// A newcomer, at the best picture.
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        let ladder = stream.lately().ladder;
+        Self {
+            cursor: Cursor::new(),
+            step: 0,
+            ladder,
+            every: 1,
+            current: Want::new(&stream, Level::Full),
+            next: None,
+            stream,
+        }
+    }
+
+    /// How many steps there are; 1 before the source's first picture.
+    pub(super) fn steps(&self) -> usize {
+        self.ladder.as_ref().map_or(1, Ladder::steps)
+    }
+
+    /// Moves to that step, or the last one if there are fewer.
+    pub(super) fn set_step(&mut self, step: usize) {
+        self.step = step;
+        self.ladder = self.stream.lately().ladder;
+        self.turn();
+    }
+
+    /// Resolves when there may be something new. Cancel-safe.
+    pub(super) async fn changed(&mut self) {
+        let (current, next) = (&mut self.current.frames, &mut self.next);
+        let next = async {
+            match next {
+                Some(want) => want.frames.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        // Neither can fail: the stream holds the senders, and this the stream.
+        tokio::select! {
+            _ = current.changed() => {}
+            _ = next => {}
+        }
+    }
+
+    /// The next thing to send.
+    pub(super) fn next(&mut self) -> Option<VideoStep> {
+        if self.cursor.is_free() {
+            // Before looking: what comes after that wakes again.
+            self.current.frames.mark_unchanged();
+            if let Some(next) = &mut self.next {
+                next.frames.mark_unchanged();
+            }
+            let frame = self.choose()?;
+            self.cursor.aim(frame);
+        }
+        self.cursor.step()
+    }
+
+    /// The frame to be sent now, if any; the move to another level is done where it is of that level.
+    fn choose(&mut self) -> Option<Arc<Frame>> {
+        let lately = self.stream.lately();
+        if self.ladder != lately.ladder {
+            self.ladder = lately.ladder;
+            drop(lately);
+            self.turn();
+            return self.choose();
+        }
+        if let Some(frame) = self.arrived(&lately) {
+            drop(lately);
+            self.current = self.next.take()?;
+            return Some(frame);
+        }
+        let newest = lately.timeline.newest_frame(self.current.level)?;
+        let due = self.cursor.last().is_none_or(|last| {
+            let rested = newest.number > last && newest.number <= lately.settled;
+            newest.number >= last.saturating_add(self.every) || rested
+        });
+        due.then(|| Arc::clone(newest))
+    }
+
+    /// The first frame of the level to move to. It may be the picture that the viewer has of the other level: of a
+    /// source that stands still nothing newer comes.
+    fn arrived(&self, lately: &Lately) -> Option<Arc<Frame>> {
+        let next = self.next.as_ref()?;
+        let frame = lately.timeline.newest_frame(next.level)?;
+        (self.cursor.last() <= Some(frame.number)).then(|| Arc::clone(frame))
+    }
+
+    /// Wants what the step says.
+    fn turn(&mut self) {
+        let Step { level, every } = self.ladder.map_or(Step::BEST, |l| l.step(self.step));
+        self.every = every.into();
+        if level == self.current.level {
+            self.next = None;
+        } else if self.next.as_ref().is_none_or(|next| next.level != level) {
+            self.next = Some(Want::new(&self.stream, level));
+        }
+    }
+}
+
+impl Want {
+    fn new(stream: &Stream, level: Level) -> Self {
+        Self {
+            level,
+            frames: stream.want(level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
