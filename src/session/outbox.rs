@@ -6,7 +6,6 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::Feed;
-use super::server::Sent;
 use crate::media::{CellIndex, MAX_AUDIO_PACKET, VideoStep};
 use crate::wire::limits::{
     AUDIO_HEAD_LEN, CELL_HEAD_LEN, HEAD_LEN, MAX_CELL, MAX_INLINE_CELL, MAX_MESSAGE, MOMENT_LEN,
@@ -22,8 +21,8 @@ pub(super) struct Outbox {
     large: Option<LargeCell>,
     /// When the frame under way was begun.
     began: Option<Instant>,
-    /// Frames that ended, yet to be taken; reused.
-    ended: Vec<Sent>,
+    /// When the frames that ended were begun, yet to be taken; reused.
+    ended: Vec<Instant>,
 }
 
 /// A cell that goes in parts.
@@ -49,8 +48,8 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// The frames that ended in what was appended last.
-    pub(super) fn ended(&mut self) -> impl Iterator<Item = Sent> {
+    /// When the frames that ended in what was appended last were begun.
+    pub(super) fn ended(&mut self) -> impl Iterator<Item = Instant> {
         self.ended.drain(..)
     }
 
@@ -150,9 +149,7 @@ impl Outbox {
                     capture,
                 };
                 let _ = Message::FrameEnd(moment).encode(out);
-                if let Some(began) = self.began.take() {
-                    self.ended.push(Sent { capture, began });
-                }
+                self.ended.extend(self.began.take());
                 Ok(())
             }
         }

@@ -25,7 +25,6 @@ use crate::wire::{
 };
 
 pub use event::{Event, Offer, Subscription};
-pub(super) use frames::Sent;
 
 /// One viewer's session, as the server has it. See [the contract](super#the-contract).
 #[derive(Debug)]
@@ -326,9 +325,9 @@ impl Session {
     fn sent(&mut self, bytes: usize, now: Instant) {
         self.flight.send(bytes, now);
         self.cap.spend(bytes);
-        let (end, time) = (self.flight.sent_bytes(), self.time(now));
-        for frame in self.outbox.ended() {
-            self.frames.sent(frame, end, time, now);
+        let end = self.flight.sent_bytes();
+        for began in self.outbox.ended() {
+            self.frames.sent(began, end);
         }
     }
 
@@ -337,9 +336,8 @@ impl Session {
         self.flight
             .acknowledge(ack.received, ack.held, now)
             .map_err(|_| Misbehaviour::Acknowledged(ack.received))?;
-        let time = self.time(now);
         let rtt = self.flight.rtt().unwrap_or_default();
-        while let Some(frame) = self.frames.complete(ack.received, time, rtt) {
+        while let Some(frame) = self.frames.complete(ack.received, rtt, now) {
             self.complete.push(frame);
         }
         Ok(())
