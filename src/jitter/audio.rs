@@ -27,7 +27,9 @@ pub struct Audio {
     packet: Duration,
     target: Duration,
     lowered: Option<Instant>,
-    falling: bool,
+    /// By how much a second the target falls, in seconds; zero: it does not.
+    falling: f64,
+    peak: Peak,
     floor: Duration,
     /// Behind the target, in seconds, averaged; negative: ahead of it.
     error: f64,
@@ -115,7 +117,8 @@ impl Audio {
             packet: PACKET,
             target: bounds.min.max(PACKET).min(bounds.max),
             lowered: None,
-            falling: false,
+            falling: 0.0,
+            peak: Peak::default(),
             floor: Duration::ZERO,
             error: 0.0,
             catching_up: false,
@@ -200,16 +203,16 @@ impl Audio {
         self.target = self.bounds.min.max(PACKET).min(self.bounds.max);
     }
 
-    /// How fast to play, 1.0 being as captured: within 0.05 % when steady (0.15 % while the target falls), within
+    /// How fast to play, 1.0 being as captured: within 0.05 % when steady (0.15 to 0.75 % while the target falls), within
     /// 2 % when catching up.
     pub fn rate(&self) -> f64 {
         if self.state != State::Playing {
             return 1.0;
         }
-        let limit = match (self.catching_up, self.falling) {
-            (true, _) => CATCH_UP,
-            (false, true) => STEADY + FALL,
-            (false, false) => STEADY,
+        let limit = if self.catching_up {
+            CATCH_UP
+        } else {
+            STEADY + self.falling
         };
         1.0 + (self.error * GAIN).clamp(-limit, limit)
     }
@@ -332,6 +335,7 @@ impl Audio {
 
     /// A packet was `delay` slower than the fastest: the target goes up at once, if it has to.
     fn retarget(&mut self, delay: Duration, now: Instant) {
+        self.peak.add(delay, now);
         let mut wanted = self.wanted();
         if matches!(self.state, State::Starving(_) | State::Filling) && self.position.is_some() {
             // this one ended a silence: once is enough to learn from. One packet more than usual, or the target would
@@ -342,19 +346,26 @@ impl Audio {
         if wanted >= self.target {
             self.target = wanted;
             self.lowered = Some(now);
-            self.falling = false;
+            self.falling = 0.0;
         }
     }
 
-    /// The target sinks by 1 ms a second to what is wanted.
+    /// The target sinks to what is wanted: by 1 ms a second, so that the next stall of many is not heard; faster from
+    /// above all that was needed for long, as it is after a line was found to be slower than its first picture.
     fn lower(&mut self, now: Instant) {
         let Some(lowered) = self.lowered else {
             self.lowered = Some(now);
             return;
         };
         let wanted = self.wanted();
-        self.falling = self.target > wanted;
-        let by = now.saturating_duration_since(lowered) / FALL_DIVISOR;
+        let needed = wanted.max(self.peak.recent(now) + self.packet * 2);
+        let excess = self.target.saturating_sub(needed).as_secs_f64();
+        self.falling = if self.target > wanted {
+            (excess / FALL_TIME).clamp(FALL, FASTEST_FALL)
+        } else {
+            0.0
+        };
+        let by = now.saturating_duration_since(lowered).mul_f64(self.falling);
         self.target = self.target.saturating_sub(by).max(wanted);
         self.lowered = Some(now);
     }
@@ -380,6 +391,30 @@ impl Audio {
         self.error = 0.0;
         self.catching_up = false;
         self.strays = 0;
+    }
+}
+
+/// The longest delay of the last 20 to 40 s.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    since: Option<Instant>,
+    now: Duration,
+    before: Duration,
+}
+
+impl Peak {
+    fn add(&mut self, delay: Duration, now: Instant) {
+        self.recent(now);
+        self.now = self.now.max(delay);
+    }
+
+    fn recent(&mut self, now: Instant) -> Duration {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= PEAK_WINDOW {
+            self.since = Some(now);
+            self.before = std::mem::take(&mut self.now);
+        }
+        self.now.max(self.before)
     }
 }
 
@@ -412,9 +447,16 @@ const MAX_PACKETS: usize = 1024;
 /// Clocks of sound cards are within this of each other, and nobody hears it.
 const STEADY: f64 = 0.0005;
 
-/// What a falling target needs: 1 ms a second.
+/// The target falls by at least this: 1 ms a second.
 const FALL: f64 = 0.001;
-const FALL_DIVISOR: u32 = 1000;
+
+/// Of what it is too high, it falls by one part in so many each second; to be a third takes about as long.
+const FALL_TIME: f64 = 30.0;
+
+const PEAK_WINDOW: Duration = Duration::from_secs(20);
+
+/// And at most by this: sound that is played 0.7 % faster, an eighth of a semitone.
+const FASTEST_FALL: f64 = 0.007;
 
 /// The most that is still pleasant for a while.
 const CATCH_UP: f64 = 0.02;

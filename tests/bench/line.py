@@ -4,6 +4,7 @@ and loss are emulated, a TCP that is told to be Reno. Prints a row of a table fo
 and step over time.
 
 usage: line.py [--seconds N] [--tcp reno|cubic|bbr] [--svg FILE] [--video SRC] [LINE...]
+FILE may have LINE in it, which becomes the name.
 LINE: five (10 Mbit/s of video into 5 Mbit/s, 500 ms of queue, 100 ms round trip; the default), two, half, seesaw
 (halves and doubles every 10 s), loss1, loss5, blackout (3 s of nothing, every 60 s).
 Needs root, iproute2, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
@@ -99,8 +100,11 @@ def report(line, options, summary, seconds, steps, unsent):
         round(max(tens, default=0)), summary["frames_shown"] / (summary["duration_ms"] / 1000),
         summary["bitrate_bps"] / 1e6, summary["audio_lost"], summary["audio_packets"], len(steps),
         steps[-1][1] if steps else 0, unsent[len(unsent) * 95 // 100] / 1e3 if unsent else 0), flush=True)
+    if os.environ.get("LOUD"):
+        for at, event in seconds:
+            print(round(at, 1), json.dumps(event["latency_ms"]), event["frames_shown"], event["bitrate_bps"], event.get("audio_buffer_ms"))
     if options.svg:
-        with open(options.svg, "w") as file:
+        with open(options.svg.replace("LINE", line), "w") as file:
             file.write(draw(seconds, steps, options.seconds))
 
 

@@ -327,3 +327,19 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
     }
     assert_eq!(audio.counts().lost, u64::MAX);
 }
+
+#[test]
+fn what_a_bad_start_has_raised_has_gone_two_minutes_later() {
+    let mut bench = Bench::new(Bounds::ADAPTIVE);
+    bench.run(Duration::from_secs(3), |seq| {
+        Some(MS * if seq % 4 == 0 { 270 } else { 20 })
+    });
+    assert!(bench.audio.target() >= MS * 250);
+    bench.run(Duration::from_secs(120), |_| Some(MS * 20));
+    assert!(
+        bench.audio.target() <= MS * 80,
+        "{:?}",
+        bench.audio.target()
+    );
+    assert!(bench.audio.rate() < 1.008);
+}
