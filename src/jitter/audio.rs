@@ -27,6 +27,8 @@ pub struct Audio {
     packet: Duration,
     target: Duration,
     lowered: Option<Instant>,
+    /// When the first packet came.
+    started: Option<Instant>,
     /// By how much a second the target falls, in seconds; zero: it does not.
     falling: f64,
     peak: Peak,
@@ -117,6 +119,7 @@ impl Audio {
             packet: PACKET,
             target: bounds.min.max(PACKET).min(bounds.max),
             lowered: None,
+            started: None,
             falling: 0.0,
             peak: Peak::default(),
             floor: Duration::ZERO,
@@ -200,6 +203,7 @@ impl Audio {
     pub fn reset(&mut self) {
         self.restart();
         self.estimate.reset();
+        self.started = None;
         self.target = self.bounds.min.max(PACKET).min(self.bounds.max);
     }
 
@@ -336,6 +340,7 @@ impl Audio {
     /// A packet was `delay` slower than the fastest: the target goes up at once, if it has to.
     fn retarget(&mut self, delay: Duration, now: Instant) {
         self.peak.add(delay, now);
+        self.started.get_or_insert(now);
         let mut wanted = self.wanted();
         if matches!(self.state, State::Starving(_) | State::Filling) && self.position.is_some() {
             // this one ended a silence: once is enough to learn from. One packet more than usual, or the target would
@@ -365,8 +370,16 @@ impl Audio {
         } else {
             0.0
         };
+        // The first packets and pictures tell little of those that follow: the line is still being found out.
+        let young = self
+            .started
+            .is_none_or(|started| now.saturating_duration_since(started) < START);
         let by = now.saturating_duration_since(lowered).mul_f64(self.falling);
-        self.target = self.target.saturating_sub(by).max(wanted);
+        self.target = if young {
+            wanted
+        } else {
+            self.target.saturating_sub(by).max(wanted)
+        };
         self.lowered = Some(now);
     }
 
@@ -452,6 +465,9 @@ const FALL: f64 = 0.001;
 
 /// Of what it is too high, it falls by one part in so many each second; to be a third takes about as long.
 const FALL_TIME: f64 = 30.0;
+
+/// How long the target is not held up.
+const START: Duration = Duration::from_secs(4);
 
 const PEAK_WINDOW: Duration = Duration::from_secs(20);
 
