@@ -56,8 +56,8 @@ impl From<Level> for Limit {
         Self {
             // 7 deviations, each 1.25 times the mean amount: a picture has millions of samples.
             peak: int(20.0 + 8.75 * mean) as u8,
-            clear_absolute: int(64.0 * (1.1 + mean) + stray * 1.2),
-            clear_signed: int(64.0 * 1.1 + 6.0 * scatter),
+            clear_absolute: int(64.0 * (2.0 + mean) + stray * 1.2),
+            clear_signed: int(64.0 * 2.0 + 6.0 * scatter),
             faint_absolute: int(4.0 + 64.0 * mean + stray),
             faint_signed: int(4.0 + 5.5 * scatter),
             wide: int(4.0 + 5.5 * scatter / 2.0),
@@ -177,6 +177,9 @@ impl Noise {
                     return;
                 };
                 self.age = Duration::ZERO;
+                if self.round == 1 {
+                    self.guess();
+                }
             }
             // The first difference took one picture's time; this one has taken at least three times that.
             Phase::Moved if self.age >= LATER && self.age >= elapsed * 2 => self.conclude(picture),
@@ -204,6 +207,24 @@ impl Noise {
         self.age = Duration::ZERO;
     }
 
+    /// Until more is known, all that differs between the first two pictures is noise: better a few cells that are coded
+    /// late than a camera's first pictures coded whole.
+    fn guess(&mut self) {
+        for (held, blocks) in self.held.iter().zip(&self.first) {
+            for (block, measure) in blocks.iter().enumerate() {
+                let (plane, brightness) = held.tone(block);
+                self.planes[plane].add(brightness, *measure);
+            }
+        }
+        self.planes
+            .iter_mut()
+            .for_each(|tones| tones.learn(Duration::ZERO));
+        self.set_limits();
+        self.planes
+            .iter_mut()
+            .for_each(|tones| tones.levels = [None; TONES]);
+    }
+
     /// Compares for the second time, and takes other macroblocks.
     fn conclude(&mut self, picture: &Picture) {
         for ((held, at), first) in self.held.iter().zip(&self.at).zip(&self.first) {
@@ -213,15 +234,12 @@ impl Noise {
                 if second.absolute * 4 > first.absolute * 7 + 64 {
                     continue;
                 }
-                let (plane, brightness) = match block {
-                    0..4 => (0, held.brightness[block]),
-                    _ => (block - 3, held.mean_brightness()),
-                };
+                let (plane, brightness) = held.tone(block);
                 self.planes[plane].add(brightness, second);
             }
         }
-        let passed = self.age.as_secs_f32() + 0.033;
-        self.planes.iter_mut().for_each(|tones| tones.learn(passed));
+        let age = self.age;
+        self.planes.iter_mut().for_each(|tones| tones.learn(age));
         self.set_limits();
         self.hold(picture);
     }
@@ -263,9 +281,13 @@ impl Patch {
         Self { blocks, brightness }
     }
 
-    fn mean_brightness(&self) -> u8 {
+    /// Of a block: its plane, and how bright luma is there.
+    fn tone(&self, block: usize) -> (usize, u8) {
+        if let Some(brightness) = self.brightness.get(block) {
+            return (0, *brightness);
+        }
         let sum: u16 = self.brightness.iter().map(|y| u16::from(*y)).sum();
-        u8::try_from(sum / 4).unwrap_or(u8::MAX)
+        (block - 3, u8::try_from(sum / 4).unwrap_or(u8::MAX))
     }
 
     fn measures(&self, picture: &Picture, at: (usize, usize)) -> [Measure; BLOCKS] {
@@ -353,8 +375,9 @@ impl Tones {
         }
     }
 
-    /// Draws on what was found in `passed` seconds.
-    fn learn(&mut self, passed: f32) {
+    /// Draws on what was found in `passed`.
+    fn learn(&mut self, passed: Duration) {
+        let passed = passed.as_secs_f32();
         for (level, found) in self.levels.iter_mut().zip(&mut self.found) {
             if let Some(new) = estimate(found) {
                 let old = level.unwrap_or(new);

@@ -172,7 +172,7 @@ fn a_fade_that_is_slower_than_the_noise_does_not_slip_through() {
         let mut scene = Scene::new(photo(part(), 0), noise);
         scene.steps(SECOND);
         for fade in 0..120 {
-            if fade % 10 == 0 {
+            if fade % 15 == 0 {
                 let y = scene.clean.planes_mut()[0].iter_mut();
                 y.for_each(|y| *y = y.saturating_add(1).min(250));
             }
