@@ -7,6 +7,7 @@ usage: line.py [--seconds N] [--tcp reno|cubic|bbr] [--svg FILE] [--video SRC] [
 FILE may have LINE in it, which becomes the name.
 LINE: five (10 Mbit/s of video into 5 Mbit/s, 500 ms of queue, 100 ms round trip; the default), two, half, seesaw
 (halves and doubles every 10 s), loss1, loss5, blackout (3 s of nothing, every 60 s).
+The picture is any source of `serve`, or lavfi:FILTER, made by ffmpeg, with the tone; as it is set, about 10 Mbit/s.
 Needs root, iproute2, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
 import argparse, json, os, re, signal, subprocess, sys, tempfile, threading, time
@@ -27,7 +28,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--tcp", default="reno")
     parser.add_argument("--svg")
-    parser.add_argument("--video", default="testcard:1280x720@30")
+    parser.add_argument("--video", default="lavfi:mandelbrot=size=1280x720:rate=30")
     parser.add_argument("--quality", default=None)
     parser.add_argument("lines", nargs="*", default=["five"], metavar="LINE")
     options = parser.parse_args()
@@ -55,9 +56,17 @@ def run(line, options, emulator, program):
             inside("tc_srv", "sysctl", "-q", f"net.ipv4.tcp_congestion_control={options.tcp}")
             command = [program, "serve", "--listen", "10.77.9.2:8443", "--host", "10.77.9.2", "--video", options.video,
                        "--certs", os.path.join(directory, "certs"), "--json"]
+            picture = None
+            if options.video.startswith("lavfi:"):
+                picture = subprocess.Popen(
+                    ["ffmpeg", "-loglevel", "error", "-re", "-f", "lavfi", "-i", options.video[6:], "-pix_fmt", "yuvj420p",
+                     "-strict", "-1", "-f", "yuv4mpegpipe", "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                children.append(picture)
+                command[command.index(options.video)] = "pipe:-"
+                command += ["--audio", "tone"]
             if options.quality:
                 command += ["--quality", options.quality]
-            server = start("tc_srv", *command)
+            server = start("tc_srv", *command, stdin=picture and picture.stdout)
             children.append(server)
             address = json.loads(server.stdout.readline())["link"]
             steps = []
@@ -170,8 +179,8 @@ def inside(namespace, *command):
     return subprocess.run(["ip", "netns", "exec", namespace, *command], capture_output=True, text=True, check=False).stdout
 
 
-def start(namespace, *command):
-    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdout=subprocess.PIPE, text=True,
+def start(namespace, *command, stdin=None):
+    return subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdin=stdin, stdout=subprocess.PIPE, text=True,
                             stderr=subprocess.DEVNULL if not os.environ.get("LOUD") else None)
 
 
