@@ -35,7 +35,7 @@ impl Walker {
             if !layout
                 .quantisation
                 .get(usize::from(component.quantisation))
-                .is_some_and(|seen| *seen)
+                .is_some_and(Option::is_some)
             {
                 return Err(JpegError::Broken("quantisation table missing"));
             }
