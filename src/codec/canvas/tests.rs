@@ -100,6 +100,25 @@ fn a_whole_frame_is_painted_as_its_jpeg_is() {
 }
 
 #[test]
+fn each_library_reads_what_either_wrote() {
+    let picture = photo(size(656, 363), 11);
+    for encoder in JpegLibrary::ALL {
+        let size = picture.size();
+        let mut encoder = Encoder::with_library(7, size, Quality::DEFAULT, encoder).unwrap();
+        let frame = encoder.encode(&picture, 1, MediaTime::ZERO).unwrap();
+        let [turbo, plain] = JpegLibrary::ALL.map(|library| full(&frame, library));
+        let (edge, inside) = differences(turbo.pixels(), plain.pixels(), size.width(), 160);
+        let all = [edge, inside].concat();
+        assert!(
+            mean(&all) < 0.5 && all.iter().all(|d| *d < 8),
+            "{}",
+            mean(&all)
+        );
+        assert_eq!(turbo.join(), plain.join());
+    }
+}
+
+#[test]
 fn every_tenth_cell_of_a_photograph_stays_within_the_bounds() {
     let (old, new) = (frame(size(1280, 720), 0), frame(size(1280, 720), 2));
     let mut canvas = full(&old, JpegLibrary::Plain);

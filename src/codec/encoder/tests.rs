@@ -126,6 +126,62 @@ fn a_joined_frame_looks_like_its_source() {
     }
 }
 
+/// Of luma, in dB.
+fn noise_ratio(a: &Picture, b: &Picture) -> f64 {
+    let square = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b)).pow(2);
+    let sum: u64 = a.y().iter().zip(b.y()).map(square).sum();
+    10.0 * (255.0 * 255.0 * a.y().len() as f64 / sum as f64).log10()
+}
+
+#[test]
+fn both_libraries_code_equally_well_in_as_many_bytes() {
+    for (quality, (width, height)) in [
+        (10, (640, 360)),
+        (50, (1366, 768)),
+        (75, (1280, 720)),
+        (97, (321, 97)),
+    ] {
+        let picture = photo(size(width, height), 7);
+        let [(turbo, turbo_db), (plain, plain_db)] = JpegLibrary::ALL.map(|library| {
+            let quality = Quality::new(quality).unwrap();
+            let mut encoder = Encoder::with_library(1, picture.size(), quality, library).unwrap();
+            let jpeg = join(&encoder.encode(&picture, 1, at(0)).unwrap());
+            let decoded = decode_jpeg(&jpeg).unwrap();
+            (jpeg.len() as f64, noise_ratio(&picture, &decoded))
+        });
+        let what = format!("{quality}: {turbo} and {plain} bytes, {turbo_db} and {plain_db} dB");
+        assert!((turbo / plain - 1.0).abs() < 0.01, "{what}");
+        assert!((turbo_db - plain_db).abs() < 0.1, "{what}");
+    }
+}
+
+#[test]
+fn the_hardest_pictures_are_coded_and_read_again() {
+    // Each block as far from flat as can be, at the finest quality: the largest coefficients there are.
+    let patterns: [fn(usize) -> bool; 4] = [
+        |i| i % 2 == 0,
+        |i| (i / 64 + i) % 2 == 0,
+        |i| i / 64 % 2 == 0,
+        |i| i % 16 < 8,
+    ];
+    for library in JpegLibrary::ALL {
+        for pattern in patterns {
+            let mut picture = Picture::filled(size(64, 64), [0; 3]);
+            for plane in picture.planes_mut() {
+                let samples = plane.iter_mut().enumerate();
+                samples.for_each(|(index, sample)| *sample = if pattern(index) { 255 } else { 0 });
+            }
+            let finest = Quality::new(100).unwrap();
+            let mut encoder = Encoder::with_library(1, picture.size(), finest, library).unwrap();
+            let jpeg = join(&encoder.encode(&picture, 1, at(0)).unwrap());
+            assert!(
+                error(&picture, &decode_jpeg(&jpeg).unwrap()) < 1.5,
+                "{library:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_does_not_change_is_not_coded_and_shares_its_bytes() {
     let mut encoder = encoder(size(640, 64));

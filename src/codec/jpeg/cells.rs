@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::JpegError;
 use super::layout::Layout;
-use super::library::{CellDecoder, PackedSource, StripEncoder};
+use super::library::{Inverse, PackedSource, StripEncoder};
 use super::scan::{Tail, Walker};
 use super::segments::{EOI, RST0, RST7, find_ff};
 use crate::media::{Grid, Picture, Size};
@@ -71,9 +71,25 @@ impl CellHeader {
         self.walker.check(cell, self.restart, Tail::Exact, scratch)
     }
 
-    /// What decodes its cells to planes.
-    pub(in crate::codec) fn decoder(&self) -> Result<CellDecoder, JpegError> {
-        CellDecoder::new(&Layout::read(&self.bytes)?, self.restart)
+    /// As [`Self::check`], and gives every block to `take` on the way: its component and its coefficients.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        cell: &[u8],
+        scratch: &mut Vec<u8>,
+        take: impl FnMut(usize, &[i16; 64]),
+    ) -> Result<(), JpegError> {
+        self.walker.read(cell, self.restart, scratch, take)
+    }
+
+    /// What makes samples of its coefficients.
+    pub(super) fn inverse(&self) -> Result<Inverse, JpegError> {
+        Inverse::new(&Layout::read(&self.bytes)?)
+    }
+
+    /// Macroblocks in a cell.
+    pub(super) const fn restart(&self) -> usize {
+        self.restart
     }
 
     /// A cell of mid grey.

@@ -3,10 +3,12 @@
 //! [`library`] is the only folder that knows which crates do the work.
 
 mod cells;
+mod entropy;
 mod huffman;
 mod layout;
 mod library;
 mod normalise;
+mod samples;
 mod scan;
 mod segments;
 mod whole;
@@ -14,10 +16,9 @@ mod whole;
 pub(super) use cells::{CellHeader, Splitter, header_for, join_cells};
 pub use layout::jpeg_size;
 pub use library::JpegLibrary;
-pub(super) use library::{
-    CellDecoder, CellSamples, Colour, MAX_STRIPS, PackedSource, StripEncoder, contained, decode,
-};
+pub(super) use library::{Colour, MAX_STRIPS, PackedSource, StripEncoder, decode};
 pub use normalise::{cut_jpeg, normalise};
+pub(super) use samples::{CellDecoder, CellSamples};
 pub(super) use whole::Whole;
 pub use whole::decode_jpeg;
 

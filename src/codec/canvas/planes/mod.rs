@@ -33,7 +33,7 @@ impl Planes {
     pub(super) fn new(grid: Grid, header: &Bytes) -> Result<Self, JpegError> {
         let store = Store::new(grid, header)?;
         Ok(Self {
-            decoder: Arc::new(store.header.decoder()?),
+            decoder: Arc::new(CellDecoder::new(Arc::clone(&store.header))?),
             store,
             painter: Painter::new(grid),
             spare: Vec::new(),
@@ -87,7 +87,6 @@ impl Planes {
     /// Hands out the `waiting` cells, and gives back the caller's own part.
     fn start(&mut self, cells: &[(CellIndex, Bytes)], waiting: usize) -> Decode {
         let share = shares(waiting, self.workers.for_cells(waiting));
-        let width = self.store.grid.cell_width();
         let mut own = None;
         let mut task = self.spare_task();
         let mut count = 0;
@@ -95,7 +94,7 @@ impl Planes {
             if !self.store.changed()[cell] {
                 continue;
             }
-            task.push(cell, cells[self.store.place(cell)].1.clone(), width);
+            task.push(cell, cells[self.store.place(cell)].1.clone());
             count += 1;
             if count % share == 0 || count == waiting {
                 let next = self.spare_task();
@@ -112,8 +111,7 @@ impl Planes {
     }
 
     fn spare_task(&mut self) -> Decode {
-        self.spare.pop().unwrap_or_else(|| {
-            Decode::new(Arc::clone(&self.store.header), Arc::clone(&self.decoder))
-        })
+        let spare = self.spare.pop();
+        spare.unwrap_or_else(|| Decode::new(Arc::clone(&self.decoder)))
     }
 }

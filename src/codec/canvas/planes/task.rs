@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::codec::jpeg::{CellDecoder, CellHeader, CellSamples, JpegError, contained};
+use crate::codec::jpeg::{CellDecoder, CellSamples, JpegError};
 use crate::codec::workers::Task;
 
 /// Cells to be decoded, each into samples of its own.
 #[derive(Debug)]
 pub(super) struct Decode {
-    header: Arc<CellHeader>,
     decoder: Arc<CellDecoder>,
     cells: Vec<(usize, Bytes)>,
     /// One for each cell, and some of earlier ones.
@@ -20,9 +19,8 @@ pub(super) struct Decode {
 }
 
 impl Decode {
-    pub(super) const fn new(header: Arc<CellHeader>, decoder: Arc<CellDecoder>) -> Self {
+    pub(super) const fn new(decoder: Arc<CellDecoder>) -> Self {
         Self {
-            header,
             decoder,
             cells: Vec::new(),
             samples: Vec::new(),
@@ -31,10 +29,10 @@ impl Decode {
         }
     }
 
-    /// Takes one more cell of `width` px.
-    pub(super) fn push(&mut self, cell: usize, bytes: Bytes, width: usize) {
+    /// Takes one more cell.
+    pub(super) fn push(&mut self, cell: usize, bytes: Bytes) {
         if self.samples.len() == self.cells.len() {
-            self.samples.push(CellSamples::new(width));
+            self.samples.push(self.decoder.samples());
         }
         self.cells.push((cell, bytes));
     }
@@ -54,10 +52,7 @@ impl Task for Decode {
 
     fn work(&mut self) {
         for ((_, bytes), samples) in self.cells.iter().zip(&mut self.samples) {
-            let result = self
-                .header
-                .check(bytes, &mut self.scratch)
-                .and_then(|()| contained(|| self.decoder.decode(bytes, samples)));
+            let result = self.decoder.decode(bytes, &mut self.scratch, samples);
             self.results.push(result);
         }
     }

@@ -4,13 +4,13 @@
 //! [`plain`]; cells go through whichever the caller chose.
 
 mod plain;
-mod turbo_decode;
 mod turbo_encode;
+mod turbo_inverse;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(in crate::codec) use plain::{Colour, decode};
-pub(in crate::codec) use turbo_decode::{CellDecoder, CellSamples};
+pub(super) use turbo_inverse::Inverse;
 
 use super::{JpegError, Quality};
 use crate::media::Picture;
@@ -18,7 +18,7 @@ use crate::media::Picture;
 /// What codes and decodes cells. Either reads what the other wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JpegLibrary {
-    /// Transforms and entropy decoder of crate `libjpeg-turbo-rs`: straight from and to 4:2:0 planes.
+    /// The transforms of crate `libjpeg-turbo-rs` and our own entropy coding: straight from and to 4:2:0 planes.
     #[default]
     Turbo,
     /// Crates `jpeg-encoder` and `zune-jpeg`: chroma at full width in, RGBA out.
