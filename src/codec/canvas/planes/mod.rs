@@ -61,42 +61,42 @@ impl Planes {
         let mut next = Some(own);
         while let Some(mut task) = next {
             for (cell, bytes, result) in task.results() {
+                self.store.unmark(cell);
                 match result {
                     Ok(samples) => {
                         self.painter.put(cell, samples);
                         self.store.keep(cell, &bytes);
                     }
-                    Err(fault) => {
-                        self.store.unmark(cell);
-                        applied.add_bad(fault);
-                    }
+                    Err(fault) => applied.add_bad(fault),
                 }
             }
+            // While others still decode: what their cells change at these cells' edges they will paint once more.
+            self.painter.paint(&self.store, pixels, &mut applied.dirty);
             self.spare.push(task);
             next = self.workers.finish();
-        }
-        self.painter.paint(&self.store, pixels, &mut applied.dirty);
-        for (index, _) in cells {
-            if (*index as usize) < self.store.grid.count() {
-                self.store.unmark(*index as usize);
-            }
         }
         applied
     }
 
     /// Hands out the `waiting` cells, and gives back the caller's own part.
     fn start(&mut self, cells: &[(CellIndex, Bytes)], waiting: usize) -> Decode {
-        let share = shares(waiting, self.workers.for_cells(waiting));
+        let others = self.workers.for_cells(waiting) - 1;
+        // Painting takes a third of the time that decoding does, and only the caller can do it: as much less is for it
+        // to decode, so that it has painted its own part when the others have decoded theirs.
+        let first = (waiting * 3).div_ceil(3 + 4 * others);
+        let share = shares(waiting - first, others.max(1));
         let mut own = None;
         let mut task = self.spare_task();
         let mut count = 0;
+        let mut end = first;
         for cell in 0..self.store.grid.count() {
             if !self.store.changed()[cell] {
                 continue;
             }
             task.push(cell, cells[self.store.place(cell)].1.clone());
             count += 1;
-            if count % share == 0 || count == waiting {
+            if count == end || count == waiting {
+                end += share;
                 let next = self.spare_task();
                 let full = std::mem::replace(&mut task, next);
                 if own.is_none() {

@@ -18,6 +18,8 @@ pub(super) struct Painter {
     y: Bordered,
     cb: Bordered,
     cr: Bordered,
+    /// Which cells are to be painted; all false between calls of [`Self::paint`].
+    fresh: Vec<bool>,
     /// Reused: pixels as they come from the conversion.
     bgra: Vec<u8>,
     /// Reused: what is to be painted.
@@ -57,13 +59,15 @@ impl Painter {
             y: bordered(width + 2 + SURPLUS, height + 3, 0),
             cb: chroma(),
             cr: chroma(),
+            fresh: vec![false; grid.count()],
             bgra: Vec::new(),
             areas: Vec::new(),
         }
     }
 
-    /// Takes the samples of `cell`.
+    /// Takes the samples of `cell`, which is painted next time.
     pub(super) fn put(&mut self, cell: usize, samples: &CellSamples) {
+        self.fresh[cell] = true;
         let grid = self.grid;
         let (row, column) = (cell / grid.columns(), cell % grid.columns());
         let (x, y) = (column * grid.cell_width(), row * grid.cell_height());
@@ -75,11 +79,12 @@ impl Painter {
         }
     }
 
-    /// Paints what the changed cells of `store` touch; cells that are not known stay as they are.
+    /// Paints what the new samples touch; cells that `store` does not hold stay as they are.
     pub(super) fn paint(&mut self, store: &Store, pixels: &mut [u32], dirty: &mut Vec<Rect>) {
         let mut areas = std::mem::take(&mut self.areas);
         areas.clear();
-        find_areas(store.changed(), self.grid, &mut areas);
+        find_areas(&self.fresh, self.grid, &mut areas);
+        self.fresh.fill(false);
         for &area in &areas {
             dirty.push(self.rect(area));
             let lines = area.top * 16..area.bottom * 16 + 2;
@@ -155,7 +160,7 @@ impl Painter {
             for column in from / grid.cell_width()..=(to - 1) / grid.cell_width() {
                 let start = (column * grid.cell_width()).max(from);
                 let end = ((column + 1) * grid.cell_width()).min(to);
-                if store.is_known(first + column) {
+                if !store.held(first + column).is_empty() {
                     paint_line(&bgra[(start - from) * 4..], &mut row[start..end]);
                 }
             }
@@ -211,9 +216,9 @@ impl Bordered {
     }
 }
 
-/// Runs of changed cells, those of neighbouring rows together where they begin and end alike.
-fn find_areas(changed: &[bool], grid: Grid, areas: &mut Vec<Area>) {
-    for (row, cells) in changed.chunks_exact(grid.columns()).enumerate() {
+/// Runs of cells to be painted, those of neighbouring rows together where they begin and end alike.
+fn find_areas(fresh: &[bool], grid: Grid, areas: &mut Vec<Area>) {
+    for (row, cells) in fresh.chunks_exact(grid.columns()).enumerate() {
         let mut column = 0;
         while let Some(start) = cells[column..].iter().position(|c| *c) {
             let left = column + start;
