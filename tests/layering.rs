@@ -98,6 +98,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("anyhow", &["main"]),
     ("clap", &["cli", "main"]),
     ("jpeg_encoder", &["codec"]),
+    ("libjpeg_turbo_rs", &["codec"]),
     ("zune_jpeg", &["codec"]),
     ("opus", &["codec"]),
     ("rcgen", &["trust"]),

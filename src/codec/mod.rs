@@ -13,7 +13,7 @@ mod workers;
 
 pub use canvas::{Applied, Canvas};
 pub use encoder::{Encoder, join};
-pub use jpeg::{JpegError, Quality, cut_jpeg, decode_jpeg, jpeg_size, normalise};
+pub use jpeg::{JpegError, JpegLibrary, Quality, cut_jpeg, decode_jpeg, jpeg_size, normalise};
 pub use sound::{
     AudioDecoder, AudioEncoder, DEFAULT_BITRATE_BPS, PACKET_DURATION, PACKET_SAMPLES, SoundError,
 };

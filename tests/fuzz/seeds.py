@@ -94,7 +94,21 @@ for number, (width, height, restart, options) in enumerate((
     one_by_one = b"".join(cell + record(APPLY) for cell in listed)
     put("cells", f"{number}_each", head + record(HEADER, 0, header) + one_by_one)
     put("cells", f"{number}_whole", head + record(WHOLE, 0, jpeg))
+    put("turbo", f"{number}", jpeg)
     put("cells", f"{number}_ours", head[:2] + b"\0" + b"".join(record(OURS, n) for n in range(8)) + record(APPLY) + listed[0])
+
+# Kinds of JPEG that only the library's own decoder reads.
+for name, options in (
+    ("progressive", {"progressive": True}),
+    ("grey", {"grey": True}),
+    ("444", {"subsampling": "4:4:4"}),
+    ("cmyk", {"cmyk": True}),
+):
+    picture = PIL.Image.linear_gradient("L").resize((40, 24))
+    mode = "CMYK" if options.pop("cmyk", False) else "L" if options.pop("grey", False) else "RGB"
+    file = io.BytesIO()
+    picture.convert(mode).save(file, "JPEG", quality=60, **options)
+    put("turbo", name, file.getvalue())
 
 for number, link in enumerate((
     "https://192.0.2.7/live#k=" + "A" * 43,

@@ -1,17 +1,19 @@
 //! The viewer's picture of one rung: the cells it holds, and their pixels.
 
-mod cells;
-mod plan;
-mod task;
+mod packed;
+mod planes;
+mod store;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::CodecError;
-use super::jpeg::{JpegError, Whole};
+use super::jpeg::{JpegError, JpegLibrary, Whole};
 use crate::media::{CellIndex, Rect, Rung, RungKind, Size};
-use cells::Cells;
+use packed::Packed;
+use planes::Planes;
+use store::Store;
 
 /// Holds the newest cells of a rung and what they look like. Only what changed is decoded.
 #[derive(Debug)]
@@ -23,7 +25,8 @@ pub struct Canvas {
 
 #[derive(Debug)]
 enum Held {
-    Cells(Box<Cells>),
+    Planes(Box<Planes>),
+    Packed(Box<Packed>),
     Whole {
         jpeg: Option<Bytes>,
         scratch: Vec<u8>,
@@ -53,9 +56,19 @@ impl Canvas {
     /// An empty, black picture. Errors: a header that is not one of plain baseline 4:2:0 cells of the announced size
     /// and cut.
     pub fn new(rung: Arc<Rung>) -> Result<Self, CodecError> {
-        let held = match &rung.kind {
-            RungKind::Cells { grid, header } => Held::Cells(Box::new(Cells::new(*grid, header)?)),
-            RungKind::Whole { .. } => Held::Whole {
+        Self::with_library(rung, JpegLibrary::default())
+    }
+
+    /// As [`Self::new`], with the library that decodes cells. Whole pictures have one of their own.
+    pub fn with_library(rung: Arc<Rung>, library: JpegLibrary) -> Result<Self, CodecError> {
+        let held = match (&rung.kind, library) {
+            (RungKind::Cells { grid, header }, JpegLibrary::Turbo) => {
+                Held::Planes(Box::new(Planes::new(*grid, header)?))
+            }
+            (RungKind::Cells { grid, header }, JpegLibrary::Plain) => {
+                Held::Packed(Box::new(Packed::new(*grid, header)?))
+            }
+            (RungKind::Whole { .. }, _) => Held::Whole {
                 jpeg: None,
                 scratch: Vec::new(),
                 rgba: Vec::new(),
@@ -74,7 +87,8 @@ impl Canvas {
     pub fn apply(&mut self, cells: &[(CellIndex, Bytes)]) -> Applied {
         let size = self.size();
         match &mut self.held {
-            Held::Cells(held) => held.apply(cells, &mut self.pixels),
+            Held::Planes(held) => held.apply(cells, &mut self.pixels),
+            Held::Packed(held) => held.apply(cells, &mut self.pixels),
             Held::Whole {
                 jpeg,
                 scratch,
@@ -124,17 +138,22 @@ impl Canvas {
     /// Whether every cell has come at least once.
     pub const fn is_complete(&self) -> bool {
         match &self.held {
-            Held::Cells(held) => held.is_complete(),
+            Held::Planes(held) => held.store().is_complete(),
+            Held::Packed(held) => held.store().is_complete(),
             Held::Whole { jpeg, .. } => jpeg.is_some(),
         }
     }
 
     /// A standard JPEG of what is held, bit for bit as it was coded; `None` until it [is complete](Self::is_complete).
     pub fn join(&self) -> Option<Bytes> {
-        match (&self.held, &self.rung.kind) {
-            (Held::Cells(held), RungKind::Cells { header, .. }) => held.join(header),
-            (Held::Whole { jpeg, .. }, _) => jpeg.clone(),
-            (Held::Cells(_), RungKind::Whole { .. }) => None,
+        let join = |store: &Store| match &self.rung.kind {
+            RungKind::Cells { header, .. } => store.join(header),
+            RungKind::Whole { .. } => None,
+        };
+        match &self.held {
+            Held::Planes(held) => join(held.store()),
+            Held::Packed(held) => join(held.store()),
+            Held::Whole { jpeg, .. } => jpeg.clone(),
         }
     }
 }

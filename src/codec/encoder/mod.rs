@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::CodecError;
 use super::change::Detector;
 use super::jpeg::{
-    JpegError, Library, MAX_STRIPS, PackedSource, Quality, Splitter, header_for, join_cells,
+    JpegError, JpegLibrary, MAX_STRIPS, PackedSource, Quality, Splitter, StripEncoder, header_for,
+    join_cells,
 };
 use super::workers::{Task, Workers, shares};
 use crate::media::{
@@ -19,7 +20,7 @@ use crate::media::{
 pub struct Encoder {
     rung: Arc<Rung>,
     grid: Grid,
-    quality: Quality,
+    coder: Arc<StripEncoder>,
     workers: Workers<Strips>,
     /// Tasks that are done, for their buffers.
     spare: Vec<Strips>,
@@ -39,8 +40,19 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder for pictures of `size`. Its rung's cells are cut as [`Grid::for_size`] says.
     pub fn new(rung: RungId, size: Size, quality: Quality) -> Result<Self, CodecError> {
+        Self::with_library(rung, size, quality, JpegLibrary::default())
+    }
+
+    /// As [`Self::new`], with the library that codes.
+    pub fn with_library(
+        rung: RungId,
+        size: Size,
+        quality: Quality,
+        library: JpegLibrary,
+    ) -> Result<Self, CodecError> {
         let grid = Grid::for_size(size);
-        let header = header_for(grid, quality)?;
+        let coder = StripEncoder::new(library, quality, grid.restart());
+        let header = header_for(grid, &coder)?;
         Ok(Self {
             header_bytes: header.len(),
             rung: Arc::new(Rung {
@@ -48,7 +60,7 @@ impl Encoder {
                 kind: RungKind::Cells { grid, header },
             }),
             grid,
-            quality,
+            coder: Arc::new(coder),
             workers: Workers::of_this_machine(),
             spare: Vec::new(),
             detector: Detector::new(grid),
@@ -172,14 +184,13 @@ impl Encoder {
         let share = shares(count, workers).min(MAX_STRIPS);
         let mut own = None;
         for from in (0..count).step_by(share) {
-            let mut task = self.spare.pop().unwrap_or_default();
+            let task = self.spare.pop();
+            let mut task = task.unwrap_or_else(|| Strips::new(Arc::clone(&self.coder)));
             task.strips.clear();
             task.strips
                 .extend((from..count.min(from + share)).map(&strip));
             task.picture = Some(Arc::clone(&picture));
             task.cells_across = cells_across;
-            task.restart = self.grid.restart();
-            task.quality = self.quality;
             task.header_bytes = self.header_bytes;
             task.cell_bytes = self.cell_bytes;
             if own.is_none() {
@@ -210,35 +221,31 @@ impl Encoder {
 /// Some strips of a picture, to be coded on any thread.
 #[derive(Debug)]
 struct Strips {
+    coder: Arc<StripEncoder>,
     /// Let go as soon as it is coded.
     picture: Option<Arc<Picture>>,
     strips: Vec<(usize, usize)>,
     cells_across: usize,
-    restart: u16,
-    quality: Quality,
     header_bytes: usize,
     cell_bytes: usize,
     cells: Vec<Bytes>,
     result: Result<(), JpegError>,
 }
 
-impl Default for Strips {
-    fn default() -> Self {
+impl Strips {
+    const fn new(coder: Arc<StripEncoder>) -> Self {
         Self {
+            coder,
             picture: None,
             strips: Vec::new(),
             cells_across: 1,
-            restart: 1,
-            quality: Quality::DEFAULT,
             header_bytes: 0,
             cell_bytes: 0,
             cells: Vec::new(),
             result: Ok(()),
         }
     }
-}
 
-impl Strips {
     fn code(&mut self, picture: &Picture) -> Result<(), JpegError> {
         let count = self.strips.len() * self.cells_across;
         // New each time, since the cells are slices of it.
@@ -246,9 +253,9 @@ impl Strips {
         let source = PackedSource {
             picture,
             strips: &self.strips,
-            width: self.cells_across * usize::from(self.restart) * 16,
+            width: self.cells_across * usize::from(self.coder.restart()) * 16,
         };
-        Library::default().encode(source, self.quality, self.restart, &mut jpeg)?;
+        self.coder.encode(source, &mut jpeg)?;
         self.cells.clear();
         for cell in Splitter::new(jpeg.into(), self.header_bytes) {
             self.cells.push(cell?);

@@ -16,6 +16,10 @@ fn encoder(size: Size) -> Encoder {
     Encoder::new(1, size, Quality::DEFAULT).unwrap()
 }
 
+fn encoder_with(size: Size, library: JpegLibrary) -> Encoder {
+    Encoder::with_library(1, size, Quality::DEFAULT, library).unwrap()
+}
+
 fn versions(frame: &Frame) -> Vec<u64> {
     frame.cells.iter().map(|cell| cell.version).collect()
 }
@@ -41,13 +45,15 @@ fn packed_cells_are_those_of_the_whole_picture() {
         (1280, 720),
         (161, 95),
     ] {
-        let mut encoder = encoder(size(width, height));
-        let picture = Arc::new(photo(size(width, height), 3));
-        let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
-        encoder.code_whole(Arc::clone(&picture), &all).unwrap();
-        let whole = encoder.coded.clone();
-        encoder.code_packed(picture, &all).unwrap();
-        assert!(whole == encoder.coded, "{width}x{height}");
+        for library in JpegLibrary::ALL {
+            let mut encoder = encoder_with(size(width, height), library);
+            let picture = Arc::new(photo(size(width, height), 3));
+            let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
+            encoder.code_whole(Arc::clone(&picture), &all).unwrap();
+            let whole = encoder.coded.clone();
+            encoder.code_packed(picture, &all).unwrap();
+            assert!(whole == encoder.coded, "{width}x{height} {library:?}");
+        }
     }
 }
 
@@ -56,10 +62,11 @@ proptest! {
 
     #[test]
     fn any_cells_of_any_size_are_coded_alike_packed_and_whole(
+        library in prop::sample::select(&JpegLibrary::ALL[..]),
         (width, height, shift) in (16u32..420, 16u32..200, 0usize..500),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
     ) {
-        let mut encoder = encoder(size(width, height));
+        let mut encoder = encoder_with(size(width, height), library);
         let picture = Arc::new(photo(size(width, height), shift));
         let count = encoder.grid.count();
         let mut due: Vec<_> = picks.iter().map(|pick| CellIndex::try_from(pick.index(count)).unwrap()).collect();
@@ -74,40 +81,39 @@ proptest! {
 
     #[test]
     fn joined_cells_are_cut_into_the_same_cells(
+        library in prop::sample::select(&JpegLibrary::ALL[..]),
         (width, height) in (16u32..300, 16u32..120),
     ) {
-        let frame = encoder(size(width, height))
-            .encode(&photo(size(width, height), 9), 1, at(0))
-            .unwrap();
-        let cells: Result<Vec<_>, _> = Splitter::new(join(&frame), encoder(size(width, height)).header_bytes).collect();
+        let mut encoder = encoder_with(size(width, height), library);
+        let frame = encoder.encode(&photo(size(width, height), 9), 1, at(0)).unwrap();
+        let cells: Result<Vec<_>, _> = Splitter::new(join(&frame), encoder.header_bytes).collect();
         prop_assert!(cells.unwrap().iter().eq(frame.cells.iter().map(|cell| &cell.bytes)));
     }
 }
 
 #[test]
 fn splitting_and_joining_gives_the_bytes_back() {
-    // As the library wrote it, header and all; its size is a multiple of 16, so that ours is the same.
-    let size = size(640, 96);
-    let encoder = encoder(size);
-    let picture = photo(size, 0);
-    let strips: Vec<_> = (0..6).map(|row| (0, row * 16)).collect();
-    let mut jpeg = Vec::new();
-    let source = PackedSource {
-        picture: &picture,
-        strips: &strips,
-        width: 640,
-    };
-    let restart = encoder.grid.restart();
-    Library::default()
-        .encode(source, Quality::DEFAULT, restart, &mut jpeg)
-        .unwrap();
-    let jpeg = Bytes::from(jpeg);
-    let cells = Splitter::new(jpeg.clone(), encoder.header_bytes).map(Result::unwrap);
-    let cells: Vec<_> = cells.collect();
-    let RungKind::Cells { header, .. } = &encoder.rung().kind else {
-        panic!("cells");
-    };
-    assert!(join_cells(header, cells.iter().map(|cell| &cell[..])) == jpeg);
+    for library in JpegLibrary::ALL {
+        // As the library wrote it, header and all; its size is a multiple of 16, so that ours is the same.
+        let size = size(640, 96);
+        let encoder = encoder_with(size, library);
+        let picture = photo(size, 0);
+        let strips: Vec<_> = (0..6).map(|row| (0, row * 16)).collect();
+        let mut jpeg = Vec::new();
+        let source = PackedSource {
+            picture: &picture,
+            strips: &strips,
+            width: 640,
+        };
+        encoder.coder.encode(source, &mut jpeg).unwrap();
+        let jpeg = Bytes::from(jpeg);
+        let cells = Splitter::new(jpeg.clone(), encoder.header_bytes).map(Result::unwrap);
+        let cells: Vec<_> = cells.collect();
+        let RungKind::Cells { header, .. } = &encoder.rung().kind else {
+            panic!("cells");
+        };
+        assert!(join_cells(header, cells.iter().map(|cell| &cell[..])) == jpeg);
+    }
 }
 
 #[test]
@@ -117,6 +123,62 @@ fn a_joined_frame_looks_like_its_source() {
         let frame = encoder(picture.size()).encode(&picture, 1, at(0)).unwrap();
         let decoded = decode_jpeg(&join(&frame)).unwrap();
         assert!(error(&picture, &decoded) < 4.0, "{width}x{height}");
+    }
+}
+
+/// Of luma, in dB.
+fn noise_ratio(a: &Picture, b: &Picture) -> f64 {
+    let square = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b)).pow(2);
+    let sum: u64 = a.y().iter().zip(b.y()).map(square).sum();
+    10.0 * (255.0 * 255.0 * a.y().len() as f64 / sum as f64).log10()
+}
+
+#[test]
+fn both_libraries_code_equally_well_in_as_many_bytes() {
+    for (quality, (width, height)) in [
+        (10, (640, 360)),
+        (50, (1366, 768)),
+        (75, (1280, 720)),
+        (97, (321, 97)),
+    ] {
+        let picture = photo(size(width, height), 7);
+        let [(turbo, turbo_db), (plain, plain_db)] = JpegLibrary::ALL.map(|library| {
+            let quality = Quality::new(quality).unwrap();
+            let mut encoder = Encoder::with_library(1, picture.size(), quality, library).unwrap();
+            let jpeg = join(&encoder.encode(&picture, 1, at(0)).unwrap());
+            let decoded = decode_jpeg(&jpeg).unwrap();
+            (jpeg.len() as f64, noise_ratio(&picture, &decoded))
+        });
+        let what = format!("{quality}: {turbo} and {plain} bytes, {turbo_db} and {plain_db} dB");
+        assert!((turbo / plain - 1.0).abs() < 0.01, "{what}");
+        assert!((turbo_db - plain_db).abs() < 0.1, "{what}");
+    }
+}
+
+#[test]
+fn the_hardest_pictures_are_coded_and_read_again() {
+    // Each block as far from flat as can be, at the finest quality: the largest coefficients there are.
+    let patterns: [fn(usize) -> bool; 4] = [
+        |i| i % 2 == 0,
+        |i| (i / 64 + i) % 2 == 0,
+        |i| i / 64 % 2 == 0,
+        |i| i % 16 < 8,
+    ];
+    for library in JpegLibrary::ALL {
+        for pattern in patterns {
+            let mut picture = Picture::filled(size(64, 64), [0; 3]);
+            for plane in picture.planes_mut() {
+                let samples = plane.iter_mut().enumerate();
+                samples.for_each(|(index, sample)| *sample = if pattern(index) { 255 } else { 0 });
+            }
+            let finest = Quality::new(100).unwrap();
+            let mut encoder = Encoder::with_library(1, picture.size(), finest, library).unwrap();
+            let jpeg = join(&encoder.encode(&picture, 1, at(0)).unwrap());
+            assert!(
+                error(&picture, &decode_jpeg(&jpeg).unwrap()) < 1.5,
+                "{library:?}"
+            );
+        }
     }
 }
 

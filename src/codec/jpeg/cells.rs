@@ -2,11 +2,11 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::JpegError;
 use super::layout::Layout;
-use super::library::{Library, PackedSource};
+use super::library::{Inverse, PackedSource, StripEncoder};
 use super::scan::{Tail, Walker};
 use super::segments::{EOI, RST0, RST7, find_ff};
-use super::{JpegError, Quality};
 use crate::media::{Grid, Picture, Size};
 
 /// The checked header of a rung: SOI to SOS.
@@ -71,6 +71,27 @@ impl CellHeader {
         self.walker.check(cell, self.restart, Tail::Exact, scratch)
     }
 
+    /// As [`Self::check`], and gives every block to `take` on the way: its component and its coefficients.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        cell: &[u8],
+        scratch: &mut Vec<u8>,
+        take: impl FnMut(usize, &[i16; 64]),
+    ) -> Result<(), JpegError> {
+        self.walker.read(cell, self.restart, scratch, take)
+    }
+
+    /// What makes samples of its coefficients.
+    pub(super) fn inverse(&self) -> Result<Inverse, JpegError> {
+        Inverse::new(&Layout::read(&self.bytes)?)
+    }
+
+    /// Macroblocks in a cell.
+    pub(super) const fn restart(&self) -> usize {
+        self.restart
+    }
+
     /// A cell of mid grey.
     pub(in crate::codec) fn blank(&self) -> &[u8] {
         &self.blank
@@ -129,21 +150,17 @@ fn restart_marker(index: usize) -> u8 {
     MARKERS[index % MARKERS.len()]
 }
 
-/// The header of cells of `size` at `quality`, as our own encoder makes it.
-pub(in crate::codec) fn header_for(grid: Grid, quality: Quality) -> Result<Bytes, JpegError> {
+/// The header of cells cut as `grid` says, as `encoder` makes it.
+pub(in crate::codec) fn header_for(grid: Grid, encoder: &StripEncoder) -> Result<Bytes, JpegError> {
     let least = Size::new(Size::MIN_SIDE, Size::MIN_SIDE)?;
     let grey = Picture::filled(least, [128; 3]);
     let mut jpeg = Vec::new();
-    Library::default().encode(
-        PackedSource {
-            picture: &grey,
-            strips: &[(0, 0)],
-            width: 16,
-        },
-        quality,
-        grid.restart(),
-        &mut jpeg,
-    )?;
+    let source = PackedSource {
+        picture: &grey,
+        strips: &[(0, 0)],
+        width: 16,
+    };
+    encoder.encode(source, &mut jpeg)?;
     let layout = Layout::read(&jpeg)?;
     let (scan_at, height_at) = (layout.scan_at, layout.height_at);
     jpeg.truncate(scan_at);

@@ -25,8 +25,10 @@ pub(super) enum Class {
 pub(super) struct Table {
     /// By the next [`FAST`] bits; no bits where the code is longer.
     fast: Box<[Steps; 1 << FAST]>,
+    /// The same for reading values: one symbol at a time.
+    symbols: Box<[Symbol; 1 << FAST]>,
     /// By the next 16 bits, from `long_from` on: codes longer than [`FAST`].
-    long: Vec<Step>,
+    long: Vec<Symbol>,
     long_from: u32,
     /// Code and length of symbol 0: no difference, or end of block.
     zero: Option<(u16, u8)>,
@@ -47,6 +49,37 @@ pub(super) struct Step {
     pub(super) advance: u8,
 }
 
+/// A symbol: `bits` to skip (0: no such code), of which the last `size` are a value; `advance` in the block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Symbol {
+    pub(super) bits: u8,
+    size: u8,
+    pub(super) advance: u8,
+}
+
+impl Symbol {
+    const fn step(self) -> Step {
+        Step {
+            bits: self.bits,
+            advance: self.advance,
+        }
+    }
+
+    /// The value that stands behind the code with which `window` begins; 0 where there is none.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a value has at most 11 bits"
+    )]
+    pub(super) const fn value(self, window: u64) -> i16 {
+        let bits = window << (self.bits - self.size) >> 1 >> (63 - self.size);
+        let value = bits as i32;
+        // The lower half of the values of a size stands for the negative ones.
+        let negative = (value - (1 << self.size >> 1)) >> 31;
+        (value + (negative & (1 - (1 << self.size)))) as i16
+    }
+}
+
 impl Table {
     /// Checks a table and prepares it. A code of ones alone, too many codes of a length, or symbols that baseline
     /// JPEG does not have are errors.
@@ -58,6 +91,7 @@ impl Table {
         }
         let mut table = Self {
             fast: Box::new([Steps::default(); 1 << FAST]),
+            symbols: Box::new([Symbol::default(); 1 << FAST]),
             long: Vec::new(),
             long_from: u32::MAX,
             zero: None,
@@ -73,7 +107,13 @@ impl Table {
                     return Err(bad);
                 }
                 let &value = values.next().ok_or(JpegError::Broken("huffman table"))?;
-                table.insert(length, code, value, step(class, length, value)?, &mut codes);
+                table.insert(
+                    length,
+                    code,
+                    value,
+                    symbol(class, length, value)?,
+                    &mut codes,
+                );
                 code += 1;
             }
             code <<= 1;
@@ -108,7 +148,7 @@ impl Table {
         length: u8,
         code: u32,
         value: u8,
-        step: Step,
+        symbol: Symbol,
         codes: &mut [u8; 1 << FAST],
     ) {
         if value == 0 {
@@ -117,11 +157,13 @@ impl Table {
         if length <= FAST {
             let spread = FAST - length;
             let from = (code << spread) as usize;
+            let step = symbol.step();
             let steps = Steps {
                 one: step,
                 both: step,
             };
             self.fast[from..from + (1 << spread)].fill(steps);
+            self.symbols[from..from + (1 << spread)].fill(symbol);
             codes[from..from + (1 << spread)].fill(length);
         } else {
             let spread = 16 - length;
@@ -130,7 +172,7 @@ impl Table {
             if self.long.is_empty() {
                 self.long_from = from;
             }
-            self.long.extend(std::iter::repeat_n(step, 1 << spread));
+            self.long.extend(std::iter::repeat_n(symbol, 1 << spread));
         }
     }
 
@@ -141,12 +183,22 @@ impl Table {
         if steps.one.bits != 0 {
             return steps;
         }
-        let one = self.long_step(window);
+        let one = self.long_symbol(window).step();
         Steps { one, both: one }
     }
 
+    /// The symbol that the top bits of `window` start with.
+    #[inline]
+    pub(super) fn symbol(&self, window: u64) -> Symbol {
+        let symbol = self.symbols[(window >> BEHIND_FAST) as usize];
+        if symbol.bits != 0 {
+            return symbol;
+        }
+        self.long_symbol(window)
+    }
+
     #[cold]
-    fn long_step(&self, window: u64) -> Step {
+    fn long_symbol(&self, window: u64) -> Symbol {
         u32::try_from(window >> 48)
             .ok()
             .and_then(|top| top.checked_sub(self.long_from))
@@ -169,7 +221,7 @@ impl std::fmt::Debug for Table {
     }
 }
 
-fn step(class: Class, length: u8, value: u8) -> Result<Step, JpegError> {
+fn symbol(class: Class, length: u8, value: u8) -> Result<Symbol, JpegError> {
     let (run, size) = (value >> 4, value & 15);
     let advance = match (class, run, size) {
         (Class::Dc, 0, 0..=11) => 1,
@@ -178,8 +230,9 @@ fn step(class: Class, length: u8, value: u8) -> Result<Step, JpegError> {
         (Class::Ac, _, 1..=10) => run + 1,
         _ => return Err(JpegError::Broken("huffman table")),
     };
-    Ok(Step {
+    Ok(Symbol {
         bits: length + size,
+        size,
         advance,
     })
 }

@@ -13,8 +13,8 @@ pub(super) struct Layout<'a> {
     pub(super) components: Vec<Component>,
     /// By table number; DC, then AC.
     pub(super) huffman: [[Option<Spec<'a>>; 4]; 2],
-    /// Which quantisation tables there are.
-    pub(super) quantisation: [bool; 4],
+    /// By table number; steps in zigzag order.
+    pub(super) quantisation: [Option<&'a [u8; 64]>; 4],
     /// Macroblocks between RST markers; 0 for none.
     pub(super) restart: u16,
     /// Where the height stands, two bytes before the width.
@@ -49,7 +49,7 @@ impl<'a> Layout<'a> {
         let mut segments = Segments::new(bytes)?;
         let mut frame = None;
         let mut huffman = [[None; 4]; 2];
-        let mut quantisation = [false; 4];
+        let mut quantisation = [None; 4];
         let mut restart = 0;
         let mut plain = true;
         loop {
@@ -113,7 +113,7 @@ pub fn jpeg_size(bytes: &[u8]) -> Result<Size, JpegError> {
     let layout = Layout::read(bytes)?;
     for component in &layout.components {
         let table = usize::from(component.quantisation);
-        if layout.quantisation.get(table) != Some(&true) {
+        if layout.quantisation.get(table).copied().flatten().is_none() {
             return Err(JpegError::Broken("quantisation table missing"));
         }
         let [dc, ac] = &layout.huffman;
@@ -189,18 +189,21 @@ const fn segment_height(frame_body_at: usize) -> usize {
     frame_body_at + 1
 }
 
-fn read_dqt(mut body: &[u8], seen: &mut [bool; 4]) -> Result<(), JpegError> {
+fn read_dqt<'a>(
+    mut body: &'a [u8],
+    tables: &mut [Option<&'a [u8; 64]>; 4],
+) -> Result<(), JpegError> {
     while let Some((&head, rest)) = body.split_first() {
         if head >> 4 != 0 {
             return Err(JpegError::Unsupported("16-bit quantisation"));
         }
-        let (table, rest) = rest.split_at_checked(64).ok_or(JpegError::Truncated)?;
-        let slot = seen.get_mut(usize::from(head & 15));
+        let (table, rest) = rest.split_first_chunk().ok_or(JpegError::Truncated)?;
+        let slot = tables.get_mut(usize::from(head & 15));
         let slot = slot.ok_or(JpegError::Broken("quantisation table"))?;
         if table.contains(&0) {
             return Err(JpegError::Broken("quantisation table"));
         }
-        *slot = true;
+        *slot = Some(table);
         body = rest;
     }
     Ok(())

@@ -1,20 +1,24 @@
-//! JPEG: what the format needs from us, and two libraries behind one door.
+//! JPEG: what the format needs from us, and the libraries behind one door.
 //!
-//! [`library`] is the only file that knows which crates do the work.
+//! [`library`] is the only folder that knows which crates do the work.
 
 mod cells;
+mod entropy;
 mod huffman;
 mod layout;
 mod library;
 mod normalise;
+mod samples;
 mod scan;
 mod segments;
 mod whole;
 
 pub(super) use cells::{CellHeader, Splitter, header_for, join_cells};
 pub use layout::jpeg_size;
-pub(super) use library::{Colour, Library, MAX_STRIPS, PackedSource};
+pub use library::JpegLibrary;
+pub(super) use library::{Colour, MAX_STRIPS, PackedSource, StripEncoder, decode};
 pub use normalise::{cut_jpeg, normalise};
+pub(super) use samples::{CellDecoder, CellSamples};
 pub(super) use whole::Whole;
 pub use whole::decode_jpeg;
 

@@ -64,7 +64,7 @@ impl Extent {
 }
 
 /// A DHT segment with the tables of annex K.3.
-fn standard_tables() -> Vec<u8> {
+pub(super) fn standard_tables() -> Vec<u8> {
     let mut body = Vec::with_capacity(420);
     for (class, number, spec) in STANDARD {
         body.push((class as u8) << 4 | number);

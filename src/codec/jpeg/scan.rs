@@ -35,7 +35,7 @@ impl Walker {
             if !layout
                 .quantisation
                 .get(usize::from(component.quantisation))
-                .is_some_and(|seen| *seen)
+                .is_some_and(Option::is_some)
             {
                 return Err(JpegError::Broken("quantisation table missing"));
             }
@@ -79,6 +79,38 @@ impl Walker {
             }
             Tail::Exact | Tail::Any => Ok(()),
         }
+    }
+
+    /// As [`Self::check`] with [`Tail::Exact`], and gives every block to `take` on the way: its component and its
+    /// coefficients, row by row, not yet multiplied. Where it fails, what `take` was given means nothing.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        bytes: &[u8],
+        macroblocks: usize,
+        scratch: &mut Vec<u8>,
+        mut take: impl FnMut(usize, &[i16; 64]),
+    ) -> Result<(), JpegError> {
+        unstuff(bytes, scratch)?;
+        let bits = scratch.len() * 8;
+        let mut reader = Reader::new(scratch);
+        let mut last = [0; 3];
+        for _ in 0..macroblocks {
+            for &component in &self.blocks {
+                let component = usize::from(component);
+                let [dc, ac] = &self.tables[component];
+                let mut coefficients = [0; 64];
+                reader.read(dc, ac, &mut last[component], &mut coefficients)?;
+                take(component, &coefficients);
+            }
+            if reader.consumed() > bits {
+                return Err(JpegError::Truncated);
+            }
+        }
+        if bits - reader.consumed() >= 8 {
+            return Err(JpegError::Broken("bytes behind the last macroblock"));
+        }
+        Ok(())
     }
 
     /// One restart interval in which every block is empty: a cell of mid grey. `None` where the tables cannot say so.
@@ -187,13 +219,50 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// The coefficients of a block, where all of `out` is zero; `last` is the first one of the block before.
+    #[inline]
+    fn read(
+        &mut self,
+        dc: &Table,
+        ac: &Table,
+        last: &mut i16,
+        out: &mut [i16; 64],
+    ) -> Result<(), JpegError> {
+        self.refill();
+        let symbol = dc.symbol(self.window);
+        *last = last.wrapping_add(symbol.value(self.window));
+        out[0] = *last;
+        self.skip(symbol.bits)?;
+        let mut position = 1;
+        while position < 64 {
+            self.refill();
+            let symbol = ac.symbol(self.window);
+            let value = symbol.value(self.window);
+            self.skip(symbol.bits)?;
+            position += usize::from(symbol.advance);
+            // Sixteen zeros write one more of them; the end of the block has no place.
+            if let Some(&place) = ZIGZAG.get(position - 1) {
+                out[usize::from(place)] = value;
+            }
+        }
+        if position > 64 && position < usize::from(END_OF_BLOCK) {
+            return Err(JpegError::Broken("block of more than 64 coefficients"));
+        }
+        Ok(())
+    }
+
     #[inline]
     fn take(&mut self, step: Step) -> Result<(), JpegError> {
-        if step.bits == 0 {
+        self.skip(step.bits)
+    }
+
+    #[inline]
+    fn skip(&mut self, bits: u8) -> Result<(), JpegError> {
+        if bits == 0 {
             return Err(JpegError::Broken("unknown code"));
         }
-        self.window <<= step.bits;
-        self.count -= u32::from(step.bits);
+        self.window <<= bits;
+        self.count -= u32::from(bits);
         Ok(())
     }
 }
@@ -232,3 +301,10 @@ impl BitWriter {
         self.bytes
     }
 }
+
+/// Where each coefficient, in the order in which they are coded, stands in its block.
+pub(super) const ZIGZAG: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];

@@ -2,7 +2,7 @@
 
 use super::JpegError;
 use super::layout::Layout;
-use super::library::{Colour, Library};
+use super::library::{Colour, decode};
 use super::scan::{Tail, Walker};
 use super::segments::{EOI, RST0, RST7, Segments, find_ff};
 use crate::media::{Picture, Size};
@@ -68,7 +68,7 @@ impl<'a> Whole<'a> {
 
     fn decode(&self, colour: Colour, out: &mut Vec<u8>) -> Result<(), JpegError> {
         let side = (self.size.width(), self.size.height());
-        Library::default().decode(self.jpeg, side, colour, out)
+        decode(self.jpeg, side, colour, out)
     }
 }
 

@@ -1,5 +1,6 @@
-//! Hostile headers, cells and whole JPEGs: an error or a picture. What was refused has changed nothing, and whatever
-//! was taken can be joined to a JPEG that is decoded again.
+//! Hostile headers, cells and whole JPEGs: an error or a picture. What was refused has changed nothing, whatever was
+//! taken can be joined to a JPEG that is decoded again, and both libraries take the same: what our own walk lets
+//! through neither of them refuses, nor panics on.
 //!
 //! An input is width, height and restart interval, a byte each, then records: kind, index and two bytes of length, big
 //! endian, then so many bytes. Laid out like this so that seeds hold real headers and cells as they are.
@@ -9,7 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use tunnelcast::codec::{Canvas, Encoder, Quality, decode_jpeg, jpeg_size, normalise};
+use tunnelcast::codec::{
+    Canvas, CodecError, Encoder, JpegError, JpegLibrary, Quality, decode_jpeg, jpeg_size, normalise,
+};
 use tunnelcast::media::{CellIndex, Frame, Grid, MediaTime, Picture, Rung, RungKind, Size};
 
 struct Record<'a> {
@@ -69,6 +72,8 @@ fn joined_is_decoded(canvas: &Canvas) {
 fn apply(canvas: &mut Canvas, cells: &[(CellIndex, Bytes)]) {
     let before = (canvas.pixels().to_vec(), canvas.join());
     let applied = canvas.apply(cells);
+    let fault = applied.fault.as_ref();
+    assert!(!matches!(fault, Some(CodecError::Jpeg(JpegError::Library(_)))), "{fault:?}");
     assert!(applied.bad <= cells.len());
     assert_eq!(applied.bad > 0, applied.fault.is_some());
     if applied.bad == cells.len() {
@@ -81,6 +86,14 @@ fn apply(canvas: &mut Canvas, cells: &[(CellIndex, Bytes)]) {
         assert!(rect.height > 0 && rect.y + rect.height <= size.height());
     }
     joined_is_decoded(canvas);
+}
+
+fn apply_both(canvases: &mut Option<[Canvas; 2]>, cells: &[(CellIndex, Bytes)]) {
+    if let Some(canvases) = canvases {
+        canvases.iter_mut().for_each(|canvas| apply(canvas, cells));
+        let [turbo, plain] = canvases;
+        assert_eq!(turbo.join(), plain.join());
+    }
 }
 
 fn whole(jpeg: &Bytes) {
@@ -122,7 +135,16 @@ fuzz_target!(|input: &[u8]| {
             |record| Bytes::copy_from_slice(record.bytes),
         );
     let kind = RungKind::Cells { grid, header };
-    let mut canvas = Canvas::new(Arc::new(Rung { id: 1, kind })).ok();
+    let rung = Arc::new(Rung { id: 1, kind });
+    let canvas = |library| Canvas::with_library(Arc::clone(&rung), library);
+    let mut canvases = match JpegLibrary::ALL.map(canvas) {
+        [Ok(turbo), Ok(plain)] => Some([turbo, plain]),
+        [Err(turbo), Err(plain)] => {
+            assert_eq!(turbo, plain);
+            None
+        }
+        _ => panic!("a header that only one of them takes"),
+    };
     let mut cells: Vec<(CellIndex, Bytes)> = Vec::new();
     for record in records(rest).take(64) {
         let bytes = || Bytes::copy_from_slice(record.bytes);
@@ -137,16 +159,12 @@ fuzz_target!(|input: &[u8]| {
                 ));
             }
             APPLY => {
-                if let Some(canvas) = &mut canvas {
-                    apply(canvas, &cells);
-                }
+                apply_both(&mut canvases, &cells);
                 cells.clear();
             }
             WHOLE => whole(&bytes()),
             _ => {}
         }
     }
-    if let Some(canvas) = &mut canvas {
-        apply(canvas, &cells);
-    }
+    apply_both(&mut canvases, &cells);
 });

@@ -1,44 +1,34 @@
-//! Cells held, and painting them.
+//! Cells decoded to pixels, packed into pictures with guards.
+
+mod plan;
+mod task;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::plan::{Job, plan, with_guards};
-use super::task::Decode;
-use super::{Applied, NO_SUCH_CELL, paint_line};
-use crate::codec::jpeg::{CellHeader, JpegError, join_cells};
+use super::store::Store;
+use super::{Applied, paint_line};
+use crate::codec::jpeg::JpegError;
 use crate::codec::workers::{Task, Workers};
 use crate::media::{CellIndex, Grid, Rect};
+use plan::{Job, plan, with_guards};
+use task::Decode;
 
 /// The cells of one rung.
 #[derive(Debug)]
-pub(super) struct Cells {
-    grid: Grid,
-    header: Arc<CellHeader>,
-    /// Copies, whose memory is used again: what comes are slices of buffers that must not be kept alive. Empty where
-    /// nothing has come.
-    held: Vec<Vec<u8>>,
-    missing: usize,
-    /// Reused: which cells are to be painted; all false between calls.
-    changed: Vec<bool>,
-    /// Reused: where in the list their new bytes are.
-    places: Vec<usize>,
+pub(super) struct Packed {
+    store: Store,
     /// Reused by the threads.
     spare: Vec<Decode>,
     workers: Workers<Decode>,
 }
 
-impl Cells {
+impl Packed {
     pub(super) fn new(grid: Grid, header: &Bytes) -> Result<Self, JpegError> {
         Ok(Self {
-            grid,
-            header: Arc::new(CellHeader::parse(header, grid)?),
-            held: vec![Vec::new(); grid.count()],
-            missing: grid.count(),
-            changed: vec![false; grid.count()],
-            places: vec![0; grid.count()],
+            store: Store::new(grid, header)?,
             spare: Vec::new(),
             workers: Workers::of_this_machine(),
         })
@@ -49,13 +39,17 @@ impl Cells {
         self.workers = Workers::new(most);
     }
 
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(super) fn apply(&mut self, cells: &[(CellIndex, Bytes)], pixels: &mut [u32]) -> Applied {
         let mut applied = Applied::default();
-        let mut waiting = self.mark(cells, &mut applied);
+        let mut waiting = self.store.mark(cells, &mut applied);
         // A second time only where a job had bad cells in it and could not be done: without them it can.
         while waiting > 0 {
             let at_once = self.workers.for_cells(waiting);
-            let jobs = plan(&self.changed, self.grid, at_once);
+            let jobs = plan(self.store.changed(), self.store.grid, at_once);
             // In rounds, so that there are never more decoded pictures than threads.
             let mut jobs = jobs.into_iter();
             while let Some(job) = jobs.next() {
@@ -77,70 +71,40 @@ impl Cells {
                     next = self.workers.finish();
                 }
             }
-            waiting = self.changed.iter().filter(|changed| **changed).count();
+            let changed = self.store.changed().iter();
+            waiting = changed.filter(|changed| **changed).count();
         }
         applied
-    }
-
-    pub(super) const fn is_complete(&self) -> bool {
-        self.missing == 0
-    }
-
-    pub(super) fn join(&self, header: &[u8]) -> Option<Bytes> {
-        self.is_complete()
-            .then(|| join_cells(header, self.held.iter().map(Vec::as_slice)))
-    }
-
-    /// Says in `changed` and `places` what is to be painted, and gives the number.
-    fn mark(&mut self, cells: &[(CellIndex, Bytes)], applied: &mut Applied) -> usize {
-        let mut count = 0;
-        let mut scratch = Vec::new();
-        for (place, (index, bytes)) in cells.iter().enumerate() {
-            let cell = *index as usize;
-            if cell >= self.grid.count() {
-                applied.add_bad(NO_SUCH_CELL);
-            } else if self.changed[cell] {
-                // One of two goes; the later one only makes the earlier one go if it is of use itself.
-                match self.header.check(bytes, &mut scratch) {
-                    Ok(()) => self.places[cell] = place,
-                    Err(fault) => applied.add_bad(fault),
-                }
-            } else if self.held[cell] != *bytes || bytes.is_empty() {
-                self.changed[cell] = true;
-                self.places[cell] = place;
-                count += 1;
-            }
-        }
-        count
     }
 
     /// The job with all that is needed to do it on another thread.
     fn task(&mut self, job: Job, cells: &[(CellIndex, Bytes)]) -> Decode {
         let spare = self.spare.pop();
-        let mut task = spare.unwrap_or_else(|| Decode::new(Arc::clone(&self.header)));
-        let columns = self.grid.columns();
+        let store = &self.store;
+        let grid = store.grid;
+        let mut task = spare.unwrap_or_else(|| Decode::new(Arc::clone(&store.header)));
+        let columns = grid.columns();
         let bytes = |row: usize, column: usize| {
             let cell = row * columns + column;
-            let held = &self.held[cell];
-            if self.changed[cell] {
-                (&cells[self.places[cell]].1[..], Some(cell))
-            } else if held.is_empty() {
-                (self.header.blank(), None)
+            if store.changed()[cell] {
+                (&cells[store.place(cell)].1[..], Some(cell))
+            } else if store.held(cell).is_empty() {
+                (store.header.blank(), None)
             } else {
-                (&held[..], None)
+                (store.held(cell), None)
             }
         };
-        let (width, height) = (self.grid.cell_width(), self.grid.cell_height());
+        let (width, height) = (grid.cell_width(), grid.cell_height());
         match &job {
             Job::Packed(runs) => {
                 let strips: usize = runs.iter().map(|run| self.strips(&run.rows)).sum();
-                let cells = runs.iter().flat_map(|run| {
-                    with_guards(&run.rows, self.grid).map(|row| bytes(row, run.column))
-                });
+                let cells = runs
+                    .iter()
+                    .flat_map(|run| with_guards(&run.rows, grid).map(|row| bytes(row, run.column)));
                 task.fill((width, strips * height), cells);
             }
             Job::Band(rows) => {
-                let rows = with_guards(rows, self.grid);
+                let rows = with_guards(rows, grid);
                 let size = (width * columns, rows.len() * height);
                 let cells = rows.flat_map(|row| (0..columns).map(move |column| (row, column)));
                 task.fill(size, cells.map(|(row, column)| bytes(row, column)));
@@ -152,13 +116,9 @@ impl Cells {
 
     /// What was painted is held from now on.
     fn keep(&mut self, job: &Job, cells: &[(CellIndex, Bytes)]) {
-        let grid = self.grid;
-        for cell in job.cells(grid) {
-            if std::mem::take(&mut self.changed[cell]) {
-                let held = &mut self.held[cell];
-                self.missing -= usize::from(held.is_empty());
-                held.clear();
-                held.extend_from_slice(&cells[self.places[cell]].1);
+        for cell in job.cells(self.store.grid) {
+            if self.store.unmark(cell) {
+                self.store.keep(cell, &cells[self.store.place(cell)].1);
             }
         }
     }
@@ -166,23 +126,18 @@ impl Cells {
     /// Forgets the bad cells of a task, or, where the library would not decode what was checked, all its new ones.
     fn refuse(&mut self, task: &mut Decode, applied: &mut Applied) {
         if let Some(fault) = task.failed.take() {
-            for cell in task.job.cells(self.grid) {
-                if std::mem::take(&mut self.changed[cell]) {
+            for cell in task.job.cells(self.store.grid) {
+                if self.store.unmark(cell) {
                     applied.add_bad(fault.clone());
                 }
             }
         }
         for (cell, fault) in task.bad.drain(..) {
             // A guard is another task's cell too.
-            if std::mem::take(&mut self.changed[cell]) {
+            if self.store.unmark(cell) {
                 applied.add_bad(fault);
             }
         }
-    }
-
-    /// Whether there is something to be seen at `cell`.
-    fn is_known(&self, cell: usize) -> bool {
-        self.changed[cell] || !self.held[cell].is_empty()
     }
 
     /// Paints what `job` decoded.
@@ -194,7 +149,7 @@ impl Cells {
                     let columns = run.column..run.column + 1;
                     let part = Decoded {
                         rgba,
-                        width: self.grid.cell_width(),
+                        width: self.store.grid.cell_width(),
                         strip,
                     };
                     dirty.extend(self.show_rows(&run.rows, columns, part, pixels));
@@ -204,10 +159,10 @@ impl Cells {
             Job::Band(rows) => {
                 let part = Decoded {
                     rgba,
-                    width: self.grid.cell_width() * self.grid.columns(),
+                    width: self.store.grid.cell_width() * self.store.grid.columns(),
                     strip: 0,
                 };
-                dirty.extend(self.show_rows(rows, 0..self.grid.columns(), part, pixels));
+                dirty.extend(self.show_rows(rows, 0..self.store.grid.columns(), part, pixels));
             }
         }
     }
@@ -220,9 +175,10 @@ impl Cells {
         part: Decoded<'_>,
         pixels: &mut [u32],
     ) -> Option<Rect> {
-        let (cell_width, cell_height) = (self.grid.cell_width(), self.grid.cell_height());
-        let size = self.grid.size();
-        let guarded = with_guards(rows, self.grid);
+        let (cell_width, cell_height) =
+            (self.store.grid.cell_width(), self.store.grid.cell_height());
+        let size = self.store.grid.size();
+        let guarded = with_guards(rows, self.store.grid);
         let top = rows.start * cell_height - usize::from(guarded.start < rows.start);
         let bottom = rows.end * cell_height + usize::from(guarded.end > rows.end);
         let bottom = bottom.min(size.height());
@@ -233,8 +189,8 @@ impl Cells {
             let line = part.strip * cell_height + y - guarded.start * cell_height;
             let from = &part.rgba[line * part.width * 4..][..part.width * 4];
             let to = &mut pixels[y * size.width()..][..size.width()];
-            let first = row * self.grid.columns();
-            let known = |column: &usize| self.is_known(first + column);
+            let first = row * self.store.grid.columns();
+            let known = |column: &usize| self.store.is_known(first + column);
             if columns.clone().all(|column| known(&column)) {
                 paint_line(from, &mut to[left..right]);
                 continue;
@@ -259,7 +215,7 @@ impl Cells {
 
     /// Cells that a run of `rows` takes in its picture.
     fn strips(&self, rows: &Range<usize>) -> usize {
-        with_guards(rows, self.grid).len()
+        with_guards(rows, self.store.grid).len()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::plan::Job;
-use crate::codec::jpeg::{CellHeader, Colour, JpegError, Library};
+use crate::codec::jpeg::{CellHeader, Colour, JpegError, decode};
 use crate::codec::workers::Task;
 
 /// One job, its bytes and its pixels.
@@ -76,9 +76,7 @@ impl Task for Decode {
             }
         }
         if self.is_good() {
-            let decoded =
-                Library::default().decode(&self.jpeg, self.size, Colour::Rgba, &mut self.rgba);
-            self.failed = decoded.err();
+            self.failed = decode(&self.jpeg, self.size, Colour::Rgba, &mut self.rgba).err();
         }
     }
 }

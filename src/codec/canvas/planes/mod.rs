@@ -1,0 +1,117 @@
+//! Cells decoded to planes, and the pixels that they touch converted.
+//!
+//! A cell is decoded alone, to samples that depend on nothing but its bytes; chroma is interpolated afterwards, over
+//! the whole picture. So the pixels are the same however and in whatever order the cells came.
+
+mod paint;
+mod task;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Applied;
+use super::store::Store;
+use crate::codec::jpeg::{CellDecoder, JpegError};
+use crate::codec::workers::{Task, Workers, shares};
+use crate::media::{CellIndex, Grid};
+use paint::Painter;
+use task::Decode;
+
+/// The cells of one rung and their planes.
+#[derive(Debug)]
+pub(super) struct Planes {
+    store: Store,
+    decoder: Arc<CellDecoder>,
+    painter: Painter,
+    /// Reused by the threads.
+    spare: Vec<Decode>,
+    workers: Workers<Decode>,
+}
+
+impl Planes {
+    pub(super) fn new(grid: Grid, header: &Bytes) -> Result<Self, JpegError> {
+        let store = Store::new(grid, header)?;
+        Ok(Self {
+            decoder: Arc::new(CellDecoder::new(Arc::clone(&store.header))?),
+            store,
+            painter: Painter::new(grid),
+            spare: Vec::new(),
+            workers: Workers::of_this_machine(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_workers(&mut self, most: std::num::NonZeroUsize) {
+        self.workers = Workers::new(most);
+    }
+
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn apply(&mut self, cells: &[(CellIndex, Bytes)], pixels: &mut [u32]) -> Applied {
+        let mut applied = Applied::default();
+        let waiting = self.store.mark(cells, &mut applied);
+        if waiting == 0 {
+            return applied;
+        }
+        let mut own = self.start(cells, waiting);
+        own.work();
+        let mut next = Some(own);
+        while let Some(mut task) = next {
+            for (cell, bytes, result) in task.results() {
+                self.store.unmark(cell);
+                match result {
+                    Ok(samples) => {
+                        self.painter.put(cell, samples);
+                        self.store.keep(cell, &bytes);
+                    }
+                    Err(fault) => applied.add_bad(fault),
+                }
+            }
+            // While others still decode: what their cells change at these cells' edges they will paint once more.
+            self.painter.paint(&self.store, pixels, &mut applied.dirty);
+            self.spare.push(task);
+            next = self.workers.finish();
+        }
+        applied
+    }
+
+    /// Hands out the `waiting` cells, and gives back the caller's own part.
+    fn start(&mut self, cells: &[(CellIndex, Bytes)], waiting: usize) -> Decode {
+        let others = self.workers.for_cells(waiting) - 1;
+        // Painting takes a third of the time that decoding does, and only the caller can do it: as much less is for it
+        // to decode, so that it has painted its own part when the others have decoded theirs.
+        let first = (waiting * 3).div_ceil(3 + 4 * others);
+        let share = shares(waiting - first, others.max(1));
+        let mut own = None;
+        let mut task = self.spare_task();
+        let mut count = 0;
+        let mut end = first;
+        for cell in 0..self.store.grid.count() {
+            if !self.store.changed()[cell] {
+                continue;
+            }
+            task.push(cell, cells[self.store.place(cell)].1.clone());
+            count += 1;
+            if count == end || count == waiting {
+                end += share;
+                let next = self.spare_task();
+                let full = std::mem::replace(&mut task, next);
+                if own.is_none() {
+                    own = Some(full);
+                } else {
+                    self.workers.start(full);
+                }
+            }
+        }
+        self.spare.push(task);
+        own.unwrap_or_else(|| self.spare_task())
+    }
+
+    fn spare_task(&mut self) -> Decode {
+        let spare = self.spare.pop();
+        spare.unwrap_or_else(|| Decode::new(Arc::clone(&self.decoder)))
+    }
+}
