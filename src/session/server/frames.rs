@@ -33,7 +33,11 @@ impl Frames {
 
     /// The next frame that is complete now that `acked` bytes are acknowledged, with `rtt` the least round trip.
     pub(super) fn complete(&mut self, acked: u64, rtt: Duration, now: Instant) -> Option<Complete> {
-        let (_, began) = self.under_way.pop_front_if(|(end, _)| *end <= acked)?;
+        let (end, began) = *self.under_way.front()?;
+        if end > acked {
+            return None;
+        }
+        self.under_way.pop_front();
         let age = now.saturating_duration_since(began).saturating_sub(rtt);
         Some(Complete { began, age })
     }
