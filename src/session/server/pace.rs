@@ -1,9 +1,9 @@
-//! Rate control: which step of the picture a viewer's line can take, judged by how old frames are when they are
+//! Rate control: which step of the picture a viewer's line can take, judged by how long frames take until they are
 //! complete at the viewer.
 //!
-//! One step down when their median age has been above 100 ms for 300 ms (two where it is far above); one step up, as a trial, when it has been below
-//! 50 ms for 3 s. A trial that fails doubles the wait before the next one to the same step, so that on a steady line
-//! the trials become rare. Only frames that were begun on the present step are counted: what is still under way from
+//! One step down when their median age has been above 100 ms for 300 ms (one more for each doubling); one step up, as a
+//! trial, when all have been below 50 ms for 3 s. A trial that fails doubles the wait before the next one to the same
+//! step, up to two minutes, so that on a steady line the trials become rare. Only frames that were begun on the present step are counted: what is still under way from
 //! before says nothing about it. A line that delivers nothing gives no reason to change anything.
 //!
 //! No clock, no IO: time is an argument.
@@ -127,8 +127,9 @@ impl Pace {
                 *wait = EARLY_FOR;
             }
         }
-        // Much too late is more than one step too much.
-        let far = if self.median() > LATE * 4 { 2 } else { 1 };
+        // A step makes frames a little more than half as large.
+        let times = self.median().as_millis() / LATE.as_millis();
+        let far = 1 + usize::try_from(times.max(1).ilog2()).unwrap_or(MAX_STEPS);
         self.go((self.step + far).min(last), now)
     }
 
