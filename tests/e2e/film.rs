@@ -88,7 +88,8 @@ fn a_film_over_tls_is_seen_and_heard_to_its_figures() {
     assert!(lost <= packets / 5.0, "{lost} lost: {summary}");
     assert!(summary["bytes_received"].as_u64().unwrap() > 50_000);
     assert!(summary["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
-    assert!(summary["rtt_ms"].as_f64().unwrap() > 0.0);
+    // In tenths of a millisecond, of which loopback may take none.
+    assert!(summary["rtt_ms"].as_f64().unwrap() >= 0.0);
 
     // What the server told of it.
     for state in ["watching", "left"] {
