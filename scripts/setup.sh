@@ -9,7 +9,7 @@ case $LEVEL in build) LEVELS=build ;; run) LEVELS="build run" ;; test) LEVELS="b
 
 # One need a line: level, how to see that it is there, and its package for apt, dnf, pacman, brew (- where there is none
 # to install). cmd:NAME a program, pc:NAME a library to build with, so:NAME a library to run with, py:NAME a Python
-# module, any:PATTERN a file, pkg only the package manager knows.
+# module, any:NAME a library that is loaded while building, pkg only the package manager knows.
 NEEDS='
 build cmd:pkg-config          pkg-config          pkgconf-pkg-config  pkgconf          pkgconf
 build cmd:cc                  gcc                 gcc                 gcc              -
@@ -89,8 +89,10 @@ there() { # HOW PACKAGE
   so:*) case $LIBRARIES in *" ${1#so:} "*) true ;; *) installed "$2" ;; esac ;;
   py:*) { python3 -c "import ${1#py:}" || /usr/bin/python3 -c "import ${1#py:}"; } >/dev/null 2>&1 ;;
   any:*)
-    for found in /usr/lib/llvm-*/lib/"${1#any:}"*.so* /usr/lib64/"${1#any:}"*.so* /usr/lib/"${1#any:}"*.so* \
-      /usr/lib/*-linux-gnu*/"${1#any:}"*.so*; do [ -e "$found" ] && return 0; done
+    # the names that bindgen looks for; libclang-cpp.so is another library, which comes with other things
+    for folder in /usr/lib/llvm-*/lib /usr/lib64 /usr/lib /usr/lib/*-linux-gnu*; do
+      for found in "$folder/${1#any:}".so* "$folder/${1#any:}"-[0-9]*.so*; do [ -e "$found" ] && return 0; done
+    done
     return 1 ;;
   *) installed "$2" ;;
   esac
