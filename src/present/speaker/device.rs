@@ -16,6 +16,7 @@ use cpal::{
 
 use super::{
     Command, News,
+    fit::Fit,
     ring::{FromFloat, Line, Outflow, Shared, ring},
 };
 use crate::media::SAMPLE_RATE;
@@ -27,27 +28,35 @@ pub(super) fn run(
     failures: &SyncSender<Command>,
 ) {
     let mut tries = Tries::default();
-    let mut periods = PERIODS.as_slice();
+    let mut fit = Fit::new(PERIODS.len() - 1, now());
+    // plays what it still holds while the next one begins
+    let mut last: Option<Stream> = None;
     loop {
         crate::quiet::alsa();
-        let report = match open(periods, failures) {
-            Ok((stream, line, shared)) => {
+        let report = match open(fit.step(), failures) {
+            Ok(Opened {
+                stream,
+                line,
+                shared,
+                step,
+            }) => {
                 tries = Tries::default();
+                fit.opened(step);
                 if news.send(News::Playing(line)).is_err() {
                     return;
                 }
-                let end = watch(commands, &shared, periods.len() > 1);
-                drop(stream);
-                match end {
+                match watch(commands, &shared, &mut fit, last.take()) {
                     End::Stop => return,
                     End::Lost { why } => Some(News::Lost { why }),
-                    End::Late => {
-                        tracing::debug!("sound in longer steps: this machine is busy");
-                        periods = &periods[1..];
+                    End::OtherBuffer => {
+                        tracing::debug!(frames = PERIODS[fit.step()][0], "sound in other steps");
+                        last = Some(stream);
                         continue;
                     }
                 }
             }
+            // a device that takes one stream at a time
+            Err(_) if last.take().is_some() => continue,
             // once is enough to know
             Err(why) => (tries.failed == 0).then_some(News::Missing { why }),
         };
@@ -80,19 +89,24 @@ enum End {
     Lost {
         why: String,
     },
-    /// Its buffer is too short for this machine.
-    Late,
+    /// Its buffer is too short for this machine, or longer than it need be.
+    OtherBuffer,
 }
 
-/// Sits beside a running stream until it has to end. `may_be_late`: longer buffers can be tried.
-fn watch(commands: &Receiver<Command>, shared: &Arc<Shared>, may_be_late: bool) -> End {
+/// Sits beside a running stream until it has to end; lets go of the one before it at the first look.
+fn watch(
+    commands: &Receiver<Command>,
+    shared: &Arc<Shared>,
+    fit: &mut Fit,
+    mut last: Option<Stream>,
+) -> End {
     let mut seen = shared.callbacks();
     let mut quiet = 0;
     loop {
         match commands.recv_timeout(WATCH) {
             Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return End::Stop,
             Ok(Command::Failed { why }) => return End::Lost { why },
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => drop(last.take()),
         }
         // some streams die without a word
         let callbacks = shared.callbacks();
@@ -103,8 +117,8 @@ fn watch(commands: &Receiver<Command>, shared: &Arc<Shared>, may_be_late: bool) 
                 why: "it stopped asking for sound".into(),
             };
         }
-        if may_be_late && shared.late() >= TOO_LATE {
-            return End::Late;
+        if fit.look(shared.late(), now()) {
+            return End::OtherBuffer;
         }
     }
 }
@@ -123,10 +137,16 @@ fn pause(commands: &Receiver<Command>, time: Duration) -> bool {
     true
 }
 
-type Opened = (Stream, Line, Arc<Shared>);
+struct Opened {
+    stream: Stream,
+    line: Line,
+    shared: Arc<Shared>,
+    /// Of [`PERIODS`].
+    step: usize,
+}
 
-/// The default device of the best sound system there is.
-fn open(periods: &[u32], failures: &SyncSender<Command>) -> Result<Opened, String> {
+/// The default device of the best sound system there is, with the first of [`PERIODS`] from `step` on that it takes.
+fn open(step: usize, failures: &SyncSender<Command>) -> Result<Opened, String> {
     let device = find().ok_or("the system has none")?;
     let name = device.to_string();
     let ranges = device
@@ -142,7 +162,8 @@ fn open(periods: &[u32], failures: &SyncSender<Command>) -> Result<Opened, Strin
         .find(|format| *format == SampleFormat::F32)
         .unwrap_or_else(|| usual.sample_format());
     let mut refused = String::new();
-    for &frames in periods {
+    let periods = PERIODS.iter().enumerate().skip(step);
+    for (step, frames) in periods.flat_map(|(step, both)| both.map(|frames| (step, frames))) {
         let config = StreamConfig {
             channels: usual.channels(),
             sample_rate: if usual.sample_rate() == 0 {
@@ -154,7 +175,14 @@ fn open(periods: &[u32], failures: &SyncSender<Command>) -> Result<Opened, Strin
             buffer_size: BufferSize::Fixed(frames),
         };
         match build(&device, &name, config, format, failures) {
-            Ok(opened) => return Ok(opened),
+            Ok((stream, line, shared)) => {
+                return Ok(Opened {
+                    stream,
+                    line,
+                    shared,
+                    step,
+                });
+            }
             Err(err) => refused = err,
         }
     }
@@ -187,7 +215,7 @@ fn build(
     config: StreamConfig,
     format: SampleFormat,
     failures: &SyncSender<Command>,
-) -> Result<Opened, String> {
+) -> Result<(Stream, Line, Arc<Shared>), String> {
     let (line, outflow, shared) = ring(config.sample_rate, name.to_owned(), now());
     let built = match format {
         SampleFormat::F32 => stream::<f32>(device, config, outflow, failures),
@@ -236,18 +264,16 @@ fn stream<T: SizedSample + FromFloat + Send + 'static>(
     clippy::disallowed_methods,
     reason = "a device's thread: the device's time is this clock's"
 )]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-/// Frames asked for at a time: 10 ms; where that is refused or too short 20 ms, then what some hardware insists on.
-const PERIODS: [u32; 3] = [480, 960, 1024];
+/// Frames asked for at a time: 10 ms, and where that is too short for the machine 20 and 40; each as a power of two
+/// where the hardware insists.
+const PERIODS: [[u32; 2]; 3] = [[480, 512], [960, 1024], [1920, 2048]];
 
 /// How often a running stream is looked at.
 const WATCH: Duration = Duration::from_millis(500);
-
-/// So often may the device have run dry before its buffer is made longer: that costs a short break itself.
-const TOO_LATE: u32 = 3;
 
 /// Looks without a callback in between that make a stream dead.
 const QUIET: u32 = 4;

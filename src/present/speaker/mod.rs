@@ -1,6 +1,9 @@
 //! The sound card: a ring of samples in front of it, a thread that owns it, and silence for as long as there is none.
 
 mod device;
+mod fit;
+mod lessons;
+mod patience;
 mod ring;
 
 use std::{
@@ -10,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::ring::Line;
+use self::{lessons::Lessons, ring::Line};
 use super::{AudioSink, Null, SinkNotice};
 
 /// The default output device, found again whenever it goes away.
@@ -22,6 +25,7 @@ pub struct Speaker {
     commands: SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
     line: Option<Line>,
+    lessons: Lessons,
     null: Null,
     notices: VecDeque<SinkNotice>,
     /// Of devices that are gone.
@@ -43,6 +47,7 @@ impl Speaker {
             commands,
             thread: Some(thread),
             line: None,
+            lessons: Lessons::new(device::now()),
             null: Null::new(),
             notices: VecDeque::new(),
             underruns: 0,
@@ -86,9 +91,10 @@ impl AudioSink for Speaker {
     }
 
     fn reserve(&self) -> Duration {
-        self.line
-            .as_ref()
-            .map_or_else(|| self.null.reserve(), Line::reserve)
+        self.line.as_ref().map_or_else(
+            || self.null.reserve(),
+            |line| line.reserve(self.lessons.margin()),
+        )
     }
 
     fn delay(&self, now: Instant) -> Duration {
@@ -109,14 +115,21 @@ impl AudioSink for Speaker {
         self.underruns + self.line.as_ref().map_or(0, Line::underruns)
     }
 
-    fn poll(&mut self, _now: Instant) -> Option<SinkNotice> {
+    fn poll(&mut self, now: Instant) -> Option<SinkNotice> {
         loop {
             match self.news.try_recv() {
                 Ok(News::Playing(line)) => {
+                    // the same device with another buffer is no news
+                    let known = self
+                        .line
+                        .as_ref()
+                        .is_some_and(|old| old.device() == line.device());
                     self.hang_up();
                     let device = line.device().to_owned();
                     self.line = Some(line);
-                    self.remember(SinkNotice::Playing { device });
+                    if !known {
+                        self.remember(SinkNotice::Playing { device });
+                    }
                 }
                 Ok(News::Lost { why }) => {
                     self.hang_up();
@@ -130,6 +143,7 @@ impl AudioSink for Speaker {
                 }
             }
         }
+        self.lessons.look(self.underruns(), now);
         self.notices.pop_front()
     }
 }

@@ -101,12 +101,11 @@ impl Line {
         duration(self.waiting(), self.rate)
     }
 
-    pub(super) fn reserve(&self) -> Duration {
+    /// `margin`: to be kept beyond what the device takes at once.
+    pub(super) fn reserve(&self, margin: Duration) -> Duration {
         let period = self.shared.period.load(Ordering::Relaxed).max(PERIOD);
         let period = duration(usize::try_from(period).unwrap_or(0), self.rate);
-        // each time that it was too little, a little more
-        let lesson = u32::try_from(self.underruns()).unwrap_or(u32::MAX).min(6);
-        (period + MARGIN + MARGIN * lesson).min(MOST)
+        (period + margin).min(MOST)
     }
 
     pub(super) fn delay(&self, now: Instant) -> Duration {
@@ -226,9 +225,6 @@ const PERIOD: u32 = 480;
 /// The ring holds a tenth of a second.
 const CAPACITY_DIVISOR: usize = 10;
 
-/// Kept beyond one period: what the scheduler may cost.
-const MARGIN: Duration = Duration::from_millis(5);
-
 /// The most that is kept, whatever the device takes at once: the ring must have room for a packet beside it.
 const MOST: Duration = Duration::from_millis(60);
 
@@ -297,7 +293,7 @@ mod tests {
         outflow.fill(&mut out, 2, start + MS, MS * 10);
         assert_eq!(line.delay(start + MS), MS * 30);
         assert_eq!(line.delay(start + MS * 6), MS * 25);
-        assert_eq!(line.reserve(), MS * 15);
+        assert_eq!(line.reserve(MS * 5), MS * 15);
     }
 
     #[test]
