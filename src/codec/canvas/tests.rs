@@ -413,7 +413,9 @@ fn a_header_of_another_kind_is_refused() {
             grid,
             header: header.into(),
         };
-        Canvas::new(Arc::new(Rung { id: 1, kind })).is_err()
+        let rung = Arc::new(Rung { id: 1, kind });
+        JpegLibrary::ALL.map(|library| Canvas::with_library(Arc::clone(&rung), library).is_err())
+            == [true; 2]
     };
     let other_size = Grid::for_size(size(320, 48));
     let other_cut = Grid::new(grid.size(), 5).unwrap();
@@ -428,6 +430,16 @@ fn a_header_of_another_kind_is_refused() {
         changed[at + offset] = value;
         assert!(refused(*grid, changed));
     }
+    // A restart interval of four bytes, of which the last two would do; a table that nobody names and that is none.
+    let scan = header.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+    let with = |segment: &[u8]| [&header[..scan], segment, &header[scan..]].concat();
+    let [high, low] = grid.restart().to_be_bytes();
+    assert!(!refused(*grid, with(&[0xFF, 0xDD, 0, 4, high, low])));
+    assert!(refused(*grid, with(&[0xFF, 0xDD, 0, 6, high, low, 0, 0])));
+    let table = |first: u8| [&[0xFF, 0xC4, 0, 20, 0x12, first][..], &[0; 15], &[1]].concat();
+    assert!(!refused(*grid, with(&table(1))));
+    let ones = [&[0xFF, 0xC4, 0, 21, 0x12, 2][..], &[0; 15], &[1, 2]].concat();
+    assert!(refused(*grid, with(&ones)));
     let adobe = b"\xFF\xEE\x00\x0EAdobe\0\0\0\0\0\0\x02";
     assert!(refused(*grid, [&header[..2], adobe, &header[2..]].concat()));
 }

@@ -11,6 +11,25 @@ pub(super) struct Spec<'a> {
     pub(super) values: &'a [u8],
 }
 
+impl Spec<'_> {
+    /// A code of ones alone, too many codes of a length, or symbols that baseline JPEG does not have are errors.
+    pub(super) fn check(&self, class: Class) -> Result<(), JpegError> {
+        let total: usize = self.counts.iter().map(|&n| usize::from(n)).sum();
+        let mut free = 1_u32;
+        let fits = self.counts.iter().all(|&count| {
+            // One more than the code must still fit: no code consists of ones alone.
+            free = (free * 2).saturating_sub(u32::from(count));
+            count == 0 || free > 0
+        });
+        if !fits || total != self.values.len() || total > 256 {
+            return Err(JpegError::Broken("huffman table"));
+        }
+        self.values
+            .iter()
+            .try_for_each(|&value| symbol(class, 0, value).map(drop))
+    }
+}
+
 /// What a table codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -81,14 +100,9 @@ impl Symbol {
 }
 
 impl Table {
-    /// Checks a table and prepares it. A code of ones alone, too many codes of a length, or symbols that baseline
-    /// JPEG does not have are errors.
+    /// Checks a table, as [`Spec::check`], and prepares it.
     pub(super) fn new(class: Class, spec: Spec<'_>) -> Result<Self, JpegError> {
-        let bad = JpegError::Broken("huffman table");
-        let total: usize = spec.counts.iter().map(|&n| usize::from(n)).sum();
-        if total != spec.values.len() || total > 256 {
-            return Err(bad);
-        }
+        spec.check(class)?;
         let mut table = Self {
             fast: Box::new([Steps::default(); 1 << FAST]),
             symbols: Box::new([Symbol::default(); 1 << FAST]),
@@ -102,10 +116,6 @@ impl Table {
         let mut code: u32 = 0;
         for (length, &count) in (1u8..=16).zip(spec.counts) {
             for _ in 0..count {
-                // One more than the code must still fit: no code consists of ones alone.
-                if code + 1 >= 1 << length {
-                    return Err(bad);
-                }
                 let &value = values.next().ok_or(JpegError::Broken("huffman table"))?;
                 table.insert(
                     length,

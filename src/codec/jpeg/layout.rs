@@ -1,8 +1,8 @@
 //! What a JPEG says about itself before its first coded byte, read once and bounded.
 
 use super::JpegError;
-use super::huffman::Spec;
-use super::segments::{DHT, EOI, SOS, Segments, be16};
+use super::huffman::{Class, Spec};
+use super::segments::{DHT, EOI, SOS, Segments};
 use crate::media::Size;
 
 /// The segments up to and with the first SOS.
@@ -58,7 +58,11 @@ impl<'a> Layout<'a> {
             match segment.marker {
                 DQT => read_dqt(body, &mut quantisation)?,
                 DHT => read_dht(body, &mut huffman)?,
-                DRI => restart = be16(body, 0)?,
+                DRI => {
+                    let interval = body.try_into();
+                    let interval = interval.map_err(|_| JpegError::Broken("restart interval"))?;
+                    restart = u16::from_be_bytes(interval);
+                }
                 APP0 | COM => {}
                 0xE1..=0xEF => plain = false,
                 marker if is_sof(marker) => {
@@ -217,9 +221,16 @@ fn read_dht<'a>(
         let (counts, rest) = rest.split_first_chunk().ok_or(JpegError::Truncated)?;
         let total = counts.iter().map(|&n: &u8| usize::from(n)).sum();
         let (values, rest) = rest.split_at_checked(total).ok_or(JpegError::Truncated)?;
-        let class = tables.get_mut(usize::from(head >> 4));
-        let slot = class.and_then(|class| class.get_mut(usize::from(head & 15)));
-        *slot.ok_or(JpegError::Broken("huffman table"))? = Some(Spec { counts, values });
+        let spec = Spec { counts, values };
+        let class = match head >> 4 {
+            0 => Class::Dc,
+            1 => Class::Ac,
+            _ => return Err(JpegError::Broken("huffman table")),
+        };
+        // One that no component names as well: not every decoder would look away.
+        spec.check(class)?;
+        let slot = tables[class as usize].get_mut(usize::from(head & 15));
+        *slot.ok_or(JpegError::Broken("huffman table"))? = Some(spec);
         body = rest;
     }
     Ok(())
