@@ -2,7 +2,8 @@
 //!
 //! Starting and joining a thread for each picture took 120 us of it (median, 30 pictures a second; milliseconds at
 //! worst), waking one that waits takes 20. A task owns what it needs and comes back with its buffers, which are used
-//! again. What no thread has begun by the time the owner wants it, the owner does: other programs may have the cores.
+//! again. All take the tasks in order from one heap, the owner too while he waits for one: nobody's share is fixed, so
+//! that a core which other programs use as well costs no more than what it does not do.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -22,39 +23,45 @@ pub(super) trait Task: Send + 'static {
 #[derive(Debug)]
 pub(super) struct Workers<T> {
     most: NonZeroUsize,
-    helpers: Vec<Helper<T>>,
-    /// Started and not taken back, oldest first.
-    underway: VecDeque<Underway<T>>,
-}
-
-#[derive(Debug)]
-enum Underway<T> {
-    /// At the helper of that number.
-    Away(usize),
-    Done(T),
-}
-
-#[derive(Debug)]
-struct Helper<T> {
+    helpers: Vec<JoinHandle<()>>,
     desk: Arc<Desk<T>>,
-    thread: Option<JoinHandle<()>>,
 }
 
-/// Where owner and helper meet.
+/// Where owner and helpers meet.
 #[derive(Debug)]
 struct Desk<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// There is something to do, or to end.
+    work: Condvar,
+    /// A task is done, or never will be.
+    done: Condvar,
 }
 
 #[derive(Debug)]
-enum State<T> {
-    Free,
-    ToDo(T),
-    Begun,
+struct State<T> {
+    /// Nobody's yet, oldest first: the last of `slots`.
+    to_do: VecDeque<T>,
+    /// Started and not taken back, oldest first.
+    slots: VecDeque<Slot<T>>,
+    /// Tasks taken back so far: the number of the first slot.
+    taken: u64,
+    /// The owner goes.
+    closed: bool,
+    /// A helper is gone.
+    lost: bool,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    /// In `to_do`, or at somebody.
+    Open,
     Done(T),
-    /// The owner goes, or the helper is gone.
-    Closed,
+}
+
+impl<T> Slot<T> {
+    const fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Open)
+    }
 }
 
 impl<T: Task> Workers<T> {
@@ -68,83 +75,108 @@ impl<T: Task> Workers<T> {
         Self {
             most: most.min(MOST),
             helpers: Vec::new(),
-            underway: VecDeque::new(),
+            desk: Arc::new(Desk {
+                state: Mutex::new(State {
+                    to_do: VecDeque::new(),
+                    slots: VecDeque::new(),
+                    taken: 0,
+                    closed: false,
+                    lost: false,
+                }),
+                work: Condvar::new(),
+                done: Condvar::new(),
+            }),
         }
     }
 
-    /// How many, with the owner, the work is worth.
+    /// How many threads, with the owner, the work is worth.
     pub(super) fn for_cells(&self, cells: usize) -> usize {
         (cells / CELLS_EACH).clamp(1, self.most.get())
     }
 
-    /// Gives `task` to a thread. Where all have one, or no thread can be had, it is done before this returns.
-    pub(super) fn start(&mut self, mut task: T) {
-        let away = |underway: &&Underway<T>| matches!(underway, Underway::Away(_));
-        let helper = self.underway.iter().filter(away).count();
-        if helper + 1 < self.most.get() && helper == self.helpers.len() {
-            self.helpers.extend(Helper::new(helper));
-        }
-        if let Some(free) = self.helpers.get(helper) {
-            free.desk.set(State::ToDo(task));
-            self.underway.push_back(Underway::Away(helper));
+    /// Into how many tasks work on so many cells is to be cut.
+    pub(super) fn pieces(&self, cells: usize) -> usize {
+        (cells / CELLS_EACH).clamp(1, PIECES_EACH * self.most.get())
+    }
+
+    /// Lays out `task`, for a helper or for the owner in [`Self::finish`].
+    pub(super) fn start(&mut self, task: T) {
+        let mut state = self.desk.lock();
+        state.to_do.push_back(task);
+        state.slots.push_back(Slot::Open);
+        // One alone is done by the owner before anybody is awake.
+        let waiting = state.to_do.len();
+        drop(state);
+        if waiting < 2 {
             return;
         }
-        task.work();
-        self.underway.push_back(Underway::Done(task));
+        self.desk.work.notify_one();
+        let helpers = self.helpers.len();
+        if helpers + 1 < self.most.get().min(waiting) {
+            self.helpers.extend(helper(&self.desk, helpers));
+        }
     }
 
     /// The task that was started first of those not yet taken back, as soon as it is done; `None` when there is none.
-    /// All must be taken back before any is started again.
     pub(super) fn finish(&mut self) -> Option<T> {
-        match self.underway.pop_front()? {
-            Underway::Done(task) => Some(task),
-            Underway::Away(helper) => Some(self.helpers.get_mut(helper)?.finish()),
+        let mut state = self.desk.lock();
+        loop {
+            if let Slot::Done(task) = state.slots.front_mut()?.take() {
+                state.slots.pop_front();
+                state.taken += 1;
+                return Some(task);
+            }
+            if state.lost {
+                break;
+            }
+            if let Some((number, mut task)) = state.begin() {
+                drop(state);
+                task.work();
+                state = self.desk.lock();
+                state.end(number, task);
+            } else {
+                let waited = self.desk.done.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            }
         }
+        state.closed = true;
+        drop(state);
+        self.desk.work.notify_all();
+        // A helper is only gone before its owner when a task panicked: that is the owner's panic.
+        for helper in self.helpers.drain(..) {
+            if let Err(panic) = helper.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        unreachable!("a helper that went without its owner")
     }
 }
 
-impl<T: Task> Helper<T> {
-    fn new(number: usize) -> Option<Self> {
-        let desk = Arc::new(Desk::<T> {
-            state: Mutex::new(State::Free),
-            changed: Condvar::new(),
-        });
-        let closing = Closing(Arc::clone(&desk));
-        let thread = thread::Builder::new()
-            .name(format!("{}-{number}", T::NAME))
-            .spawn(move || {
-                while let Some(mut task) = closing.0.begin() {
-                    task.work();
-                    closing.0.set(State::Done(task));
-                }
-            })
-            .ok()?;
-        Some(Self {
-            desk,
-            thread: Some(thread),
-        })
-    }
+/// A thread that works at `desk`; `None` where the system has none.
+fn helper<T: Task>(desk: &Arc<Desk<T>>, number: usize) -> Option<JoinHandle<()>> {
+    let leaving = Leaving(Arc::clone(desk));
+    let name = format!("{}-{number}", T::NAME);
+    let thread = thread::Builder::new().name(name);
+    thread.spawn(move || leaving.0.help()).ok()
+}
 
-    fn finish(&mut self) -> T {
-        let mut state = self.desk.lock();
-        loop {
-            match std::mem::replace(&mut *state, State::Free) {
-                State::Done(task) => return task,
-                State::ToDo(mut task) => {
-                    drop(state);
-                    task.work();
-                    return task;
+impl<T: Task> Desk<T> {
+    fn help(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            if let Some((number, mut task)) = state.begin() {
+                drop(state);
+                task.work();
+                state = self.lock();
+                let first = number == state.taken;
+                state.end(number, task);
+                if first {
+                    self.done.notify_one();
                 }
-                State::Closed => break,
-                other @ (State::Free | State::Begun) => *state = other,
+            } else {
+                let waited = self.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
             }
-            state = self.desk.wait(state);
-        }
-        drop(state);
-        // It is only gone before its owner when a task panicked: that is the owner's panic.
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            Some(Ok(())) | None => unreachable!("a helper that went without its owner"),
         }
     }
 }
@@ -153,69 +185,55 @@ impl<T> Desk<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        let waited = self.changed.wait(state);
-        waited.unwrap_or_else(PoisonError::into_inner)
+impl<T> State<T> {
+    /// Takes the next task, and its number.
+    fn begin(&mut self) -> Option<(u64, T)> {
+        let place = self.slots.len() - self.to_do.len();
+        let task = self.to_do.pop_front()?;
+        Some((self.taken + place as u64, task))
     }
 
-    fn set(&self, state: State<T>) {
-        let mut now = self.lock();
-        // What closes a desk is not undone by a task that comes back late.
-        if !matches!(*now, State::Closed) {
-            *now = state;
-        }
-        drop(now);
-        self.changed.notify_one();
-    }
-
-    /// The next task, when there is one; `None` to end.
-    fn begin(&self) -> Option<T> {
-        let mut state = self.lock();
-        loop {
-            match std::mem::replace(&mut *state, State::Begun) {
-                State::ToDo(task) => return Some(task),
-                State::Closed => {
-                    *state = State::Closed;
-                    return None;
-                }
-                other @ (State::Free | State::Begun | State::Done(_)) => *state = other,
-            }
-            state = self.wait(state);
+    /// A task is done.
+    fn end(&mut self, number: u64, task: T) {
+        let place = number.checked_sub(self.taken);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        if let Some(slot) = place.and_then(|place| self.slots.get_mut(place)) {
+            *slot = Slot::Done(task);
         }
     }
 }
 
-/// Closes the desk when its thread ends, in whichever way.
-struct Closing<T>(Arc<Desk<T>>);
+/// Says so when its thread ends, in whichever way.
+struct Leaving<T>(Arc<Desk<T>>);
 
-impl<T> Drop for Closing<T> {
+impl<T> Drop for Leaving<T> {
     fn drop(&mut self) {
-        self.0.set(State::Closed);
+        self.0.lock().lost = true;
+        self.0.done.notify_one();
     }
 }
 
-impl<T> Drop for Helper<T> {
+impl<T> Drop for Workers<T> {
     fn drop(&mut self) {
-        self.desk.set(State::Closed);
-        if let Some(thread) = self.thread.take() {
+        self.desk.lock().closed = true;
+        self.desk.work.notify_all();
+        for helper in self.helpers.drain(..) {
             // Its panic has been passed on, or there is nobody left to whom it matters.
-            let _ = thread.join();
+            let _ = helper.join();
         }
     }
-}
-
-/// Items for each of `workers`, so that all get about the same; at least one.
-pub(super) fn shares(items: usize, workers: usize) -> usize {
-    items.div_ceil(workers).max(1)
 }
 
 /// More threads than this gain little on a picture and take cores from others.
 pub(super) const MOST: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
 
-/// Waking a thread takes some 20 us; this many cells take about 100 to code. Measured with 36 of 360 cells changed, one
-/// thread and two: encoding 0.66 and 0.60 ms, most of it finding the changes; decoding 0.41 and 0.35.
+/// A task has at least so many cells: waking a thread takes some 20 us, and so many take about 100 to code.
 const CELLS_EACH: usize = 16;
+
+/// Tasks for each thread: they end at about the same time, though cells and cores differ.
+const PIECES_EACH: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -249,7 +267,7 @@ mod tests {
     #[should_panic(expected = "a bad number")]
     fn a_panic_reaches_the_owner() {
         let mut workers = Workers::new(MOST);
-        workers.start(Square(13));
-        workers.finish();
+        (1..40).for_each(|n| workers.start(Square(n)));
+        while workers.finish().is_some() {}
     }
 }

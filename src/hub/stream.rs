@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::Ladder;
 use crate::{
-    media::{AudioPacket, Frame, Level, SourceState, Tracks},
+    media::{AudioPacket, Extent, Frame, Level, SourceState, Tracks},
     timeline::{Limits, Timeline},
 };
 
@@ -36,6 +36,8 @@ pub struct Stream {
 #[derive(Debug)]
 pub(super) struct Lately {
     pub(super) timeline: Timeline,
+    /// Frames of which the last cells are still being made, by level; each is newer than the timeline's.
+    early: [Option<Extent>; Level::COUNT],
     /// Known once the source's size is.
     pub(super) ladder: Option<Ladder>,
     /// The frame that was the newest when the source came to rest last.
@@ -88,6 +90,7 @@ impl Stream {
             tracks,
             lately: RwLock::new(Lately {
                 timeline: Timeline::new(limits),
+                early: [const { None }; Level::COUNT],
                 ladder: None,
                 settled: 0,
                 opening: 0,
@@ -129,6 +132,7 @@ impl Stream {
         let mut lately = self.write();
         lately.opening += 1;
         lately.timeline.clear();
+        lately.early = [const { None }; Level::COUNT];
         lately.ladder = None;
         lately.maker = None;
         self.set_status(Status::Idle);
@@ -236,14 +240,34 @@ impl Filler {
     ///
     /// All levels of one picture have the same number and capture time.
     pub fn push_frame(&self, level: Level, frame: Arc<Frame>) {
-        if self.apply(|lately| lately.timeline.push_frame(level, frame)) {
+        let pushed = self.apply(|lately| {
+            lately.early[level.index()] = None;
+            lately.timeline.push_frame(level, frame);
+        });
+        if pushed {
             self.stream.frames[level.index()].send_modify(|n| *n += 1);
         }
     }
 
+    /// Shows the cells of a level's coming frame that are made already; [`Self::push_frame`] follows with all.
+    pub fn push_early(&self, level: Level, extent: Extent) {
+        if self.apply(|lately| lately.early[level.index()] = Some(extent)) {
+            self.stream.frames[level.index()].send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Whether pictures should go out in parts: with many viewers it is not the coding that the last of them waits for,
+    /// and each part costs every one of them a wake-up.
+    pub fn is_early(&self, level: Level) -> bool {
+        (1..=EARLY_VIEWERS).contains(&self.stream.frames[level.index()].receiver_count())
+    }
+
     /// A level is no longer made, so its newest frame is no longer live.
     pub fn retire(&self, level: Level) {
-        self.apply(|lately| lately.timeline.retire(level));
+        self.apply(|lately| {
+            lately.early[level.index()] = None;
+            lately.timeline.retire(level);
+        });
     }
 
     /// The source has come to rest at the picture of this number: viewers who leave pictures out need to have this one
@@ -280,6 +304,20 @@ impl Filler {
         current
     }
 }
+
+impl Lately {
+    /// What there is of the newest frame of a level, if that is being made.
+    pub(super) fn newest(&self, level: Level) -> Option<Extent> {
+        let early = self.early[level.index()].clone();
+        early.or_else(|| {
+            let frame = self.timeline.newest_frame(level)?;
+            Some(Extent::whole(Arc::clone(frame)))
+        })
+    }
+}
+
+/// So many viewers of a level get pictures in parts.
+const EARLY_VIEWERS: usize = 4;
 
 #[cfg(test)]
 mod tests {

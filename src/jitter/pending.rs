@@ -20,6 +20,8 @@ pub(super) struct Pending {
     pub(super) bytes: usize,
     pub(super) since: Instant,
     pub(super) skipped: u64,
+    /// Some of its cells were handed out ahead.
+    pub(super) begun: bool,
 }
 
 /// Where a cell's bytes are, and the frame that they come from: on an unordered link an older version may come later.
@@ -68,11 +70,18 @@ impl Pending {
             bytes: 0,
             since,
             skipped: 0,
+            begun: false,
         }
     }
 
+    /// Cells that are held.
+    pub(super) const fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether nothing has come of it.
     pub(super) const fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.cells.is_empty() && !self.begun
     }
 
     /// Makes room for `cells` and `bytes`, as many as a frame usually has.

@@ -67,6 +67,35 @@ pub struct Frame {
     pub cells: Vec<Cell>,
 }
 
+/// How much of a frame there is: its cells are coded in order, and the first go while the last are not made yet.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The frame; what is not made yet is as in the frame before.
+    pub frame: Arc<Frame>,
+    /// So many of its cells are made, the first ones.
+    pub cells: usize,
+}
+
+impl Extent {
+    /// All of it.
+    pub fn whole(frame: Arc<Frame>) -> Self {
+        Self {
+            cells: frame.cells.len(),
+            frame,
+        }
+    }
+
+    /// Whether all its cells are made.
+    pub fn is_whole(&self) -> bool {
+        self.cells >= self.frame.cells.len()
+    }
+
+    /// Whether there is more of it than the first `cells` of frame `number`.
+    pub fn is_beyond(&self, (number, cells): (u64, usize)) -> bool {
+        (self.frame.number, self.cells) > (number, cells)
+    }
+}
+
 /// One step of bringing a picture to a viewer.
 #[derive(Clone, Debug)]
 pub enum VideoStep {

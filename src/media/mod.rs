@@ -13,7 +13,7 @@ mod stream;
 mod time;
 
 pub use cell::{Cell, CellIndex, Grid, GridError, MAX_CELLS};
-pub use frame::{Frame, Rung, RungId, RungKind, VideoStep};
+pub use frame::{Extent, Frame, Rung, RungId, RungKind, VideoStep};
 pub use level::Level;
 pub use name::{MAX_STREAM_NAME, is_stream_name};
 pub use packet::{AudioCodec, AudioPacket, MAX_AUDIO_PACKET};

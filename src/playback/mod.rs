@@ -108,6 +108,12 @@ impl Playback {
             } => {
                 let mut pictures = self.shared.pictures();
                 pictures.jitter.push(rung, frame, capture, cells, now);
+                // Whoever is paced has time to decode when all is there.
+                let ahead = self.shared.latency == Latency::Instant && pictures.jitter.is_ahead();
+                drop(pictures);
+                if ahead {
+                    self.shared.pictures_wake.notify_one();
+                }
             }
             Event::FrameEnd {
                 rung,

@@ -33,7 +33,10 @@ pub(super) struct Painter {
     seen: Option<u64>,
     /// The rung that was told to be undecodable, unless something of use has come since.
     refused: Option<(u64, RungId)>,
+    /// What was painted and not given to the screen.
     dirty: Vec<Rect>,
+    /// Some of that could not be decoded.
+    spoilt: bool,
 }
 
 /// A canvas and what it belongs to.
@@ -58,6 +61,8 @@ struct Underway {
 #[derive(Debug)]
 pub(super) struct Job {
     update: Update,
+    /// More of the same frame follows: it is not for the screen yet.
+    ahead: bool,
     generation: u64,
     rung: Option<Arc<Rung>>,
 }
@@ -73,6 +78,7 @@ impl Painter {
             seen: None,
             refused: None,
             dirty: Vec::new(),
+            spoilt: false,
         }
     }
 
@@ -115,7 +121,10 @@ impl Painter {
             .latency
             .hold(pictures.estimate.spread())
             .and_then(|hold| heard.or_else(|| pictures.estimate.playout(now, hold)));
-        let Some(update) = pictures.jitter.due(playout, now) else {
+        let due = pictures.jitter.due(playout, now);
+        let ahead = due.is_none();
+        let update = due.or_else(|| pictures.jitter.ahead(playout, now));
+        let Some(update) = update else {
             // the sound's clock may be corrected meanwhile, so do not sleep long
             let longest = if self.underway.is_some() {
                 GLANCE
@@ -133,14 +142,16 @@ impl Painter {
         Ok(Job {
             generation: pictures.generation,
             update,
+            ahead,
             rung,
         })
     }
 
-    /// Decodes what changed and hands the picture to the screen.
+    /// Decodes what changed and hands the picture to the screen, unless there is more to come.
     pub(super) fn paint(&mut self, job: Job, now: Instant) {
         let Job {
             update,
+            ahead,
             generation,
             rung,
         } = job;
@@ -151,7 +162,6 @@ impl Painter {
         let shared = Arc::clone(&self.shared);
         let mut shown = lock(&shared.canvas);
         let is = |held: &Held| held.generation == generation && held.rung == rung.id;
-        self.dirty.clear();
         let applied = if let Some(held) = shown.as_mut().filter(|held| is(held)) {
             let applied = held.canvas.apply(&update.cells);
             self.dirty.extend(&applied.dirty);
@@ -175,12 +185,13 @@ impl Painter {
                 return;
             };
             let applied = held.canvas.apply(&update.cells);
-            if !held.canvas.is_complete() {
+            if ahead || !held.canvas.is_complete() {
                 drop(shown);
                 self.judge(generation, rung.id, update.cells.len(), applied);
                 return;
             }
             let size = held.canvas.size();
+            self.dirty.clear();
             self.dirty.push(Rect::whole(size.width(), size.height()));
             *shown = self.coming.take();
             applied
@@ -188,6 +199,12 @@ impl Painter {
         let Some(held) = shown.as_ref() else {
             return;
         };
+        self.spoilt |= applied.bad > 0;
+        if ahead {
+            drop(shown);
+            self.judge(generation, rung.id, update.cells.len(), applied);
+            return;
+        }
         self.number += 1;
         if let Some(screen) = &self.screen {
             screen.show(
@@ -203,9 +220,10 @@ impl Painter {
             generation,
             since: now,
             capture: update.capture,
-            partial: update.partial || applied.bad > 0,
+            partial: update.partial || std::mem::take(&mut self.spoilt),
             repeated: self.dirty.is_empty(),
         });
+        self.dirty.clear();
         self.judge(generation, rung.id, update.cells.len(), applied);
     }
 
@@ -328,6 +346,7 @@ mod tests {
         };
         let job = Job {
             update,
+            ahead: false,
             generation: 1,
             rung: Some(Arc::clone(rung)),
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::media::{CellIndex, Frame, RungId, VideoStep};
+use crate::media::{CellIndex, Extent, RungId, VideoStep};
 
 /// A live cursor: which cells a viewer holds in which version, and the frame being sent to him.
 ///
@@ -17,11 +17,13 @@ pub struct Cursor {
     sent: Vec<u64>,
     pass: Option<Pass>,
     last: Option<u64>,
+    /// The frame of which there was no more when it was looked at last, and how many cells there were.
+    unfinished: Option<(u64, usize)>,
 }
 
 #[derive(Debug)]
 struct Pass {
-    frame: Arc<Frame>,
+    extent: Extent,
     announce: bool,
     /// Cells still to be sent, the last one first.
     lacking: Vec<CellIndex>,
@@ -33,7 +35,7 @@ impl Cursor {
         Self::default()
     }
 
-    /// Whether the frame begun last has been sent to its end.
+    /// Whether all that there was of the frame begun last has been sent.
     pub const fn is_free(&self) -> bool {
         self.pass.is_none()
     }
@@ -43,8 +45,20 @@ impl Cursor {
         self.last
     }
 
-    /// Begins a frame. Call it only when [`Self::is_free`]; an unfinished frame is given up.
-    pub fn aim(&mut self, frame: Arc<Frame>) {
+    /// Whether a frame was begun of which there was not yet all.
+    pub const fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Whether `extent` goes on with the frame that [is unfinished](Self::is_unfinished), or is of a later one.
+    pub fn goes_on_with(&self, extent: &Extent) -> bool {
+        self.unfinished.is_none_or(|sent| extent.is_beyond(sent))
+    }
+
+    /// Begins a frame, or goes on with it. Call it only when [`Self::is_free`]; an unfinished frame is given up.
+    pub fn aim(&mut self, extent: Extent) {
+        let frame = &extent.frame;
+        self.unfinished = None;
         let changed = self.rung != Some(frame.rung.id);
         let announce = changed || self.pass.as_ref().is_some_and(|pass| pass.announce);
         if changed {
@@ -61,7 +75,8 @@ impl Cursor {
             .map(|pass| pass.lacking)
             .unwrap_or_default();
         lacking.clear();
-        for (index, (cell, held)) in (0..).zip(frame.cells.iter().zip(&self.held)) {
+        let made = frame.cells.iter().take(extent.cells);
+        for (index, (cell, held)) in (0..).zip(made.zip(&self.held)) {
             if *held != cell.version + 1 {
                 lacking.push(index);
             }
@@ -72,16 +87,17 @@ impl Cursor {
             std::cmp::Reverse(self.sent.get(*index as usize).copied().unwrap_or(0))
         });
         self.pass = Some(Pass {
-            frame,
+            extent,
             announce,
             lacking,
         });
     }
 
-    /// The next thing to send of the frame begun, taken as sent; `None` once it is at its end.
+    /// The next thing to send of the frame begun, taken as sent; `None` once it is at its end, or when there is no more
+    /// of it yet.
     pub fn step(&mut self) -> Option<VideoStep> {
         let pass = self.pass.as_mut()?;
-        let frame = &pass.frame;
+        let frame = &pass.extent.frame;
         if std::mem::take(&mut pass.announce) {
             return Some(VideoStep::Rung(Arc::clone(&frame.rung)));
         }
@@ -105,6 +121,11 @@ impl Cursor {
                 bytes: cell.bytes.clone(),
             });
         }
+        if !pass.extent.is_whole() {
+            self.unfinished = Some((number, pass.extent.cells));
+            self.pass = None;
+            return None;
+        }
         self.pass = None;
         Some(VideoStep::End {
             rung,
@@ -119,7 +140,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::media::{Cell, Grid, MediaTime, Rung, RungKind, Size};
+    use crate::media::{Cell, Frame, Grid, MediaTime, Rung, RungKind, Size};
 
     fn frame(rung: RungId, number: u64, versions: &[u64]) -> Arc<Frame> {
         let grid = Grid::for_size(Size::new(160, 16).unwrap());
@@ -145,6 +166,10 @@ mod tests {
         })
     }
 
+    fn whole(rung: RungId, number: u64, versions: &[u64]) -> Extent {
+        Extent::whole(frame(rung, number, versions))
+    }
+
     fn drain(cursor: &mut Cursor) -> Vec<String> {
         let mut steps = Vec::new();
         while let Some(step) = cursor.step() {
@@ -160,7 +185,7 @@ mod tests {
     #[test]
     fn a_newcomer_gets_the_rung_and_every_cell_in_raster_order() {
         let mut cursor = Cursor::new();
-        cursor.aim(frame(1, 7, &[3, 7, 5]));
+        cursor.aim(whole(1, 7, &[3, 7, 5]));
         assert_eq!(drain(&mut cursor), ["rung 1", "0@7", "1@7", "2@7", "end 7"]);
         assert!(cursor.is_free());
     }
@@ -168,41 +193,75 @@ mod tests {
     #[test]
     fn only_cells_whose_version_changed_are_sent_again() {
         let mut cursor = Cursor::new();
-        cursor.aim(frame(1, 7, &[7, 7, 7]));
+        cursor.aim(whole(1, 7, &[7, 7, 7]));
         drain(&mut cursor);
-        cursor.aim(frame(1, 9, &[7, 9, 7]));
+        cursor.aim(whole(1, 9, &[7, 9, 7]));
         assert_eq!(drain(&mut cursor), ["1@9", "end 9"]);
-        cursor.aim(frame(1, 10, &[7, 9, 7]));
+        cursor.aim(whole(1, 10, &[7, 9, 7]));
         assert_eq!(drain(&mut cursor), ["end 10"]);
     }
 
     #[test]
     fn the_cell_that_was_sent_longest_ago_goes_first() {
         let mut cursor = Cursor::new();
-        cursor.aim(frame(1, 1, &[1, 1, 1]));
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
         drain(&mut cursor);
-        cursor.aim(frame(1, 2, &[2, 1, 1]));
+        cursor.aim(whole(1, 2, &[2, 1, 1]));
         drain(&mut cursor);
-        cursor.aim(frame(1, 3, &[3, 3, 3]));
+        cursor.aim(whole(1, 3, &[3, 3, 3]));
         assert_eq!(drain(&mut cursor), ["1@3", "2@3", "0@3", "end 3"]);
     }
 
     #[test]
     fn another_rung_is_announced_and_lacks_every_cell() {
         let mut cursor = Cursor::new();
-        cursor.aim(frame(1, 1, &[1, 1]));
+        cursor.aim(whole(1, 1, &[1, 1]));
         drain(&mut cursor);
-        cursor.aim(frame(2, 2, &[1, 1, 1]));
+        cursor.aim(whole(2, 2, &[1, 1, 1]));
         assert_eq!(drain(&mut cursor), ["rung 2", "0@2", "1@2", "2@2", "end 2"]);
     }
 
     #[test]
     fn a_frame_given_up_midway_leaves_its_unsent_cells_lacking() {
         let mut cursor = Cursor::new();
-        cursor.aim(frame(1, 1, &[1, 1, 1]));
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
         cursor.step();
         cursor.step();
-        cursor.aim(frame(1, 2, &[1, 1, 1]));
+        cursor.aim(whole(1, 2, &[1, 1, 1]));
         assert_eq!(drain(&mut cursor), ["1@2", "2@2", "end 2"]);
+    }
+
+    #[test]
+    fn the_first_cells_go_before_the_last_are_made_and_none_goes_twice() {
+        let mut cursor = Cursor::new();
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
+        drain(&mut cursor);
+        let part = |number, versions: &[u64], cells| Extent {
+            frame: frame(1, number, versions),
+            cells,
+        };
+        cursor.aim(part(2, &[2, 1, 1], 1));
+        assert_eq!(drain(&mut cursor), ["0@2"]);
+        assert!(cursor.is_free() && cursor.is_unfinished());
+        assert!(!cursor.goes_on_with(&part(2, &[2, 1, 1], 1)));
+        let rest = whole(1, 2, &[2, 2, 1]);
+        assert!(cursor.goes_on_with(&rest));
+        cursor.aim(rest);
+        assert_eq!(drain(&mut cursor), ["1@2", "end 2"]);
+        assert!(!cursor.is_unfinished());
+    }
+
+    #[test]
+    fn a_cell_that_is_not_made_yet_is_not_sent_as_it_was_before() {
+        let mut cursor = Cursor::new();
+        cursor.aim(Extent {
+            frame: frame(1, 5, &[5, 4]),
+            cells: 1,
+        });
+        assert_eq!(drain(&mut cursor), ["rung 1", "0@5"]);
+        let next = whole(1, 6, &[6, 6]);
+        assert!(cursor.goes_on_with(&next));
+        cursor.aim(next);
+        assert_eq!(drain(&mut cursor), ["1@6", "0@6", "end 6"]);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tunnelcast::codec::{Encoder, Quality};
 use tunnelcast::container::y4m::Reader;
 use tunnelcast::hub::{Ladder, Step};
-use tunnelcast::media::{Frame, Level, MediaTime, Picture, VideoStep, halve};
+use tunnelcast::media::{Extent, Frame, Level, MediaTime, Picture, VideoStep, halve};
 use tunnelcast::timeline::Cursor;
 
 /// Pictures a second, to which every film is brought.
@@ -87,7 +87,7 @@ fn bits(frames: &[Arc<Frame>], step: Step) -> f64 {
     let mut cursor = Cursor::new();
     let mut bytes = 0;
     for frame in frames.iter().step_by(step.every.into()) {
-        cursor.aim(Arc::clone(frame));
+        cursor.aim(Extent::whole(Arc::clone(frame)));
         while let Some(step) = cursor.step() {
             if let VideoStep::Cell { bytes: cell, .. } = step {
                 bytes += cell.len();

@@ -10,9 +10,9 @@ use super::jpeg::{
     JpegError, JpegLibrary, MAX_STRIPS, PackedSource, Quality, Splitter, StripEncoder, header_for,
     join_cells,
 };
-use super::workers::{Task, Workers, shares};
+use super::workers::{Task, Workers};
 use crate::media::{
-    Cell, CellIndex, Frame, Grid, MediaTime, Picture, Rung, RungId, RungKind, Size,
+    Cell, CellIndex, Extent, Frame, Grid, MediaTime, Picture, Rung, RungId, RungKind, Size,
 };
 
 /// Codes the pictures of one source for one rung.
@@ -82,6 +82,18 @@ impl Encoder {
         number: u64,
         capture: MediaTime,
     ) -> Result<Frame, CodecError> {
+        self.encode_early(picture, number, capture, None)
+    }
+
+    /// As [`Self::encode`]; `early` gets what there is of the frame while the rest is being coded, if that is long
+    /// enough to be worth it.
+    pub fn encode_early(
+        &mut self,
+        picture: &Picture,
+        number: u64,
+        capture: MediaTime,
+        early: Option<&mut dyn FnMut(Extent)>,
+    ) -> Result<Frame, CodecError> {
         if picture.size() != self.grid.size() {
             return Err(CodecError::PictureSize {
                 expected: self.grid.size(),
@@ -91,19 +103,32 @@ impl Encoder {
         let mut due = std::mem::take(&mut self.due);
         self.detector.select(picture, capture, &mut due);
         let kept = self.detector.keep(picture, &due, capture);
-        let coded = self.code(kept, &due);
+        // Of the very first frame there is nothing to show beside what is made.
+        let early = early.filter(|_| !self.cells.is_empty());
+        let step = (due.len() / PARTS).max(LEAST_PART);
+        let mut parts = Parts {
+            number,
+            capture,
+            early,
+            step,
+        };
+        let coded = self.code(kept, &due, &mut parts);
         match &coded {
             Ok(()) => self.take(number),
             Err(_) => self.detector.forget(&due),
         }
         self.due = due;
         coded?;
-        Ok(Frame {
+        Ok(self.frame(number, capture))
+    }
+
+    fn frame(&self, number: u64, capture: MediaTime) -> Frame {
+        Frame {
             number,
             capture,
             rung: Arc::clone(&self.rung),
             cells: self.cells.clone(),
-        })
+        }
     }
 
     /// How its frames are coded.
@@ -137,36 +162,50 @@ impl Encoder {
         }
     }
 
-    /// Fills `coded` with `due`.
-    fn code(&mut self, picture: Arc<Picture>, due: &[CellIndex]) -> Result<(), JpegError> {
+    /// Fills `coded` with `due`, less what `parts` were given.
+    fn code(
+        &mut self,
+        picture: Arc<Picture>,
+        due: &[CellIndex],
+        parts: &mut Parts<'_>,
+    ) -> Result<(), JpegError> {
         if due.len() * 10 >= self.grid.count() * WHOLE_FROM_TENTHS {
-            self.code_whole(picture, due)
+            self.code_whole(picture, due, parts)
         } else {
-            self.code_packed(picture, due)
+            self.code_packed(picture, due, parts)
         }
     }
 
     /// Only `due`, stacked on each other.
-    fn code_packed(&mut self, picture: Arc<Picture>, due: &[CellIndex]) -> Result<(), JpegError> {
+    fn code_packed(
+        &mut self,
+        picture: Arc<Picture>,
+        due: &[CellIndex],
+        parts: &mut Parts<'_>,
+    ) -> Result<(), JpegError> {
         let grid = self.grid;
         let strip = |place: usize| {
             let cell = due[place] as usize;
             let (row, column) = (cell / grid.columns(), cell % grid.columns());
             (column * grid.cell_width(), row * grid.cell_height())
         };
-        self.code_strips(picture, due.len(), strip, 1, |place| {
-            due.get(place).copied()
-        })
+        let keep = |place: usize| due.get(place).copied();
+        self.code_strips(picture, due.len(), strip, 1, keep, parts)
     }
 
     /// Rows over the whole width, of which `due` are kept.
-    fn code_whole(&mut self, picture: Arc<Picture>, due: &[CellIndex]) -> Result<(), JpegError> {
+    fn code_whole(
+        &mut self,
+        picture: Arc<Picture>,
+        due: &[CellIndex],
+        parts: &mut Parts<'_>,
+    ) -> Result<(), JpegError> {
         let grid = self.grid;
         let strip = |row: usize| (0, row * grid.cell_height());
         let mut wanted = due.iter().copied().peekable();
         // In rising order, both of them.
         let keep = |place: usize| wanted.next_if(|&cell| cell as usize == place);
-        self.code_strips(picture, grid.rows(), strip, grid.columns(), keep)
+        self.code_strips(picture, grid.rows(), strip, grid.columns(), keep, parts)
     }
 
     /// Codes `count` strips, each `cells_across` wide, and puts those cells into `coded` for which `keep` has a name;
@@ -178,11 +217,11 @@ impl Encoder {
         strip: impl Fn(usize) -> (usize, usize),
         cells_across: usize,
         mut keep: impl FnMut(usize) -> Option<CellIndex>,
+        parts: &mut Parts<'_>,
     ) -> Result<(), JpegError> {
         self.coded.clear();
-        let workers = self.workers.for_cells(count * cells_across);
-        let share = shares(count, workers).min(MAX_STRIPS);
-        let mut own = None;
+        let pieces = self.workers.pieces(count * cells_across);
+        let share = count.div_ceil(pieces).clamp(1, MAX_STRIPS);
         for from in (0..count).step_by(share) {
             let task = self.spare.pop();
             let mut task = task.unwrap_or_else(|| Strips::new(Arc::clone(&self.coder)));
@@ -193,19 +232,12 @@ impl Encoder {
             task.cells_across = cells_across;
             task.header_bytes = self.header_bytes;
             task.cell_bytes = self.cell_bytes;
-            if own.is_none() {
-                own = Some(task);
-            } else {
-                self.workers.start(task);
-            }
+            self.workers.start(task);
         }
         drop(picture);
-        if let Some(task) = &mut own {
-            task.work();
-        }
         let mut result = Ok(());
-        let mut place = 0;
-        while let Some(mut task) = own.take().or_else(|| self.workers.finish()) {
+        let (mut place, places) = (0, count * cells_across);
+        while let Some(mut task) = self.workers.finish() {
             let done = std::mem::replace(&mut task.result, Ok(()));
             result = result.and(done);
             for bytes in task.cells.drain(..) {
@@ -213,8 +245,40 @@ impl Encoder {
                 place += 1;
             }
             self.spare.push(task);
+            if result.is_ok() && parts.are_due(self.coded.len(), places - place) {
+                self.give(parts);
+            }
         }
         result
+    }
+
+    /// Shows what is coded.
+    fn give(&mut self, parts: &mut Parts<'_>) {
+        let Some(last) = self.coded.last() else {
+            return;
+        };
+        let cells = last.0 as usize + 1;
+        self.take(parts.number);
+        let frame = Arc::new(self.frame(parts.number, parts.capture));
+        if let Some(early) = &mut parts.early {
+            early(Extent { frame, cells });
+        }
+    }
+}
+
+/// A frame that goes out in parts.
+struct Parts<'a> {
+    number: u64,
+    capture: MediaTime,
+    early: Option<&'a mut dyn FnMut(Extent)>,
+    /// Cells that make a part.
+    step: usize,
+}
+
+impl Parts<'_> {
+    /// Whether `coded` cells are enough, and the `left` as many again.
+    fn are_due(&self, coded: usize, left: usize) -> bool {
+        self.early.is_some() && coded >= self.step && left >= self.step
     }
 }
 
@@ -290,6 +354,11 @@ pub fn join(frame: &Frame) -> Bytes {
             .unwrap_or_default(),
     }
 }
+
+/// A frame goes out in so many parts at most, of so many cells at least: a part costs a copy of the frame's table of
+/// cells and a wake-up, some 20 us in all, and coding so many cells takes 300.
+const PARTS: usize = 4;
+const LEAST_PART: usize = 48;
 
 /// From this share of the cells on the picture is coded in whole rows: a cell costs the same either way (0.5 % was
 /// measured between 360 packed cells and the whole picture), and whole rows need no gathering.

@@ -20,6 +20,15 @@ fn encoder_with(size: Size, library: JpegLibrary) -> Encoder {
     Encoder::with_library(1, size, Quality::DEFAULT, library).unwrap()
 }
 
+const fn no_parts<'a>() -> Parts<'a> {
+    Parts {
+        number: 1,
+        capture: MediaTime::ZERO,
+        early: None,
+        step: 1,
+    }
+}
+
 fn versions(frame: &Frame) -> Vec<u64> {
     frame.cells.iter().map(|cell| cell.version).collect()
 }
@@ -49,9 +58,11 @@ fn packed_cells_are_those_of_the_whole_picture() {
             let mut encoder = encoder_with(size(width, height), library);
             let picture = Arc::new(photo(size(width, height), 3));
             let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
-            encoder.code_whole(Arc::clone(&picture), &all).unwrap();
+            encoder
+                .code_whole(Arc::clone(&picture), &all, &mut no_parts())
+                .unwrap();
             let whole = encoder.coded.clone();
-            encoder.code_packed(picture, &all).unwrap();
+            encoder.code_packed(picture, &all, &mut no_parts()).unwrap();
             assert!(whole == encoder.coded, "{width}x{height} {library:?}");
         }
     }
@@ -72,9 +83,9 @@ proptest! {
         let mut due: Vec<_> = picks.iter().map(|pick| CellIndex::try_from(pick.index(count)).unwrap()).collect();
         due.sort_unstable();
         due.dedup();
-        encoder.code_whole(Arc::clone(&picture), &due).unwrap();
+        encoder.code_whole(Arc::clone(&picture), &due, &mut no_parts()).unwrap();
         let whole = encoder.coded.clone();
-        encoder.code_packed(picture, &due).unwrap();
+        encoder.code_packed(picture, &due, &mut no_parts()).unwrap();
         prop_assert_eq!(whole.len(), due.len());
         prop_assert!(whole == encoder.coded);
     }
@@ -294,4 +305,36 @@ fn a_clock_that_begins_anew_does_not_stop_the_refreshing() {
 fn a_picture_of_another_size_is_refused() {
     let refused = encoder(size(320, 64)).encode(&photo(size(320, 80), 0), 1, at(0));
     assert!(matches!(refused, Err(CodecError::PictureSize { .. })));
+}
+
+#[test]
+fn what_is_coded_goes_while_the_rest_is_being_coded() {
+    let size = size(1280, 720);
+    let mut encoder = encoder(size);
+    let mut parts = Vec::new();
+    let mut keep = |extent| parts.push(extent);
+    let pictures: Vec<_> = (0..3).map(|n| photo(size, n * 7)).collect();
+    // Of the first frame nobody could show a part.
+    encoder
+        .encode_early(&pictures[0], 1, at(0), Some(&mut keep))
+        .unwrap();
+    let whole = encoder
+        .encode_early(&pictures[1], 2, at(33), Some(&mut keep))
+        .unwrap();
+    assert!((2..=PARTS).contains(&parts.len()), "{}", parts.len());
+    let mut before = 0;
+    for part in &parts {
+        assert_eq!((part.frame.number, part.frame.capture), (2, at(33)));
+        assert!(part.cells > before && !part.is_whole());
+        assert!(part.frame.cells[..part.cells] == whole.cells[..part.cells]);
+        before = part.cells;
+    }
+    let mut alone = encoder_with(size, JpegLibrary::default());
+    for (number, picture) in (1..).zip(&pictures[..2]) {
+        let frame = alone
+            .encode(picture, number, at(33 * (number - 1)))
+            .unwrap();
+        assert!(number == 1 || frame.cells == whole.cells);
+    }
+    encoder.encode_early(&pictures[2], 3, at(66), None).unwrap();
 }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     hub::{Ladder, Step, Stream, stream::Lately},
-    media::{Frame, Level, VideoStep},
+    media::{Extent, Level, VideoStep},
     timeline::Cursor,
 };
 
@@ -85,14 +85,14 @@ impl View {
             if let Some(next) = &mut self.next {
                 next.frames.mark_unchanged();
             }
-            let frame = self.choose()?;
-            self.cursor.aim(frame);
+            let extent = self.choose()?;
+            self.cursor.aim(extent);
         }
         self.cursor.step()
     }
 
     /// The frame to be sent now, if any; the move to another level is done where it is of that level.
-    fn choose(&mut self) -> Option<Arc<Frame>> {
+    fn choose(&mut self) -> Option<Extent> {
         let lately = self.stream.lately();
         if self.ladder != lately.ladder {
             self.ladder = lately.ladder;
@@ -100,25 +100,30 @@ impl View {
             self.turn();
             return self.choose();
         }
-        if let Some(frame) = self.arrived(&lately) {
+        if self.cursor.is_unfinished() {
+            let newest = lately.newest(self.current.level)?;
+            return self.cursor.goes_on_with(&newest).then_some(newest);
+        }
+        if let Some(extent) = self.arrived(&lately) {
             drop(lately);
             self.current = self.next.take()?;
-            return Some(frame);
+            return Some(extent);
         }
-        let newest = lately.timeline.newest_frame(self.current.level)?;
+        let newest = lately.newest(self.current.level)?;
+        let number = newest.frame.number;
         let due = self.cursor.last().is_none_or(|last| {
-            let rested = newest.number > last && newest.number <= lately.settled;
-            newest.number >= last.saturating_add(self.every) || rested
+            let rested = number > last && number <= lately.settled;
+            number >= last.saturating_add(self.every) || rested
         });
-        due.then(|| Arc::clone(newest))
+        due.then_some(newest)
     }
 
     /// The first frame of the level to move to. It may be the picture that the viewer has of the other level: of a
     /// source that stands still nothing newer comes.
-    fn arrived(&self, lately: &Lately) -> Option<Arc<Frame>> {
+    fn arrived(&self, lately: &Lately) -> Option<Extent> {
         let next = self.next.as_ref()?;
-        let frame = lately.timeline.newest_frame(next.level)?;
-        (self.cursor.last() <= Some(frame.number)).then(|| Arc::clone(frame))
+        let newest = lately.newest(next.level)?;
+        (self.cursor.last() <= Some(newest.frame.number)).then_some(newest)
     }
 
     /// Wants what the step says.

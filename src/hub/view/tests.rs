@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     hub::{Filler, Subscription},
-    media::{Cell, Grid, MediaTime, Rung, RungId, RungKind, Size, Tracks},
+    media::{Cell, CellIndex, Frame, Grid, MediaTime, Rung, RungId, RungKind, Size, Tracks},
     session::Feed,
     timeline::Limits,
 };
@@ -386,4 +386,58 @@ proptest! {
         let told = |steps: Vec<VideoStep>| format!("{steps:?}");
         prop_assert_eq!(told(play(&events, true)), told(play(&events, false)));
     }
+}
+
+/// Cells and ends of frames: number, and place or none.
+fn steps(viewer: &mut Subscription) -> Vec<(u64, Option<CellIndex>)> {
+    std::iter::from_fn(|| viewer.next_video())
+        .filter_map(|step| match step {
+            VideoStep::Cell { frame, index, .. } => Some((frame, Some(index))),
+            VideoStep::End { frame, .. } => Some((frame, None)),
+            VideoStep::Rung(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_cells_that_are_made_go_and_the_rest_of_the_frame_follows() {
+    let live = Live::new();
+    let mut viewer = live.viewer();
+    live.picture();
+    ends(&mut viewer);
+    let number = live.filler.next_frame();
+    let part = |cells| Extent {
+        frame: frame(Level::Full, number),
+        cells,
+    };
+    live.filler.push_early(Level::Full, part(2));
+    assert_eq!(steps(&mut viewer), [(number, Some(0)), (number, Some(1))]);
+    assert!(steps(&mut viewer).is_empty());
+    // The step waits for the frame that was begun.
+    viewer.set_step(step_of(Level::Half));
+    live.filler.push_early(Level::Full, part(3));
+    assert_eq!(steps(&mut viewer), [(number, Some(2))]);
+    live.levels(number);
+    let rest = steps(&mut viewer);
+    assert_eq!(rest[..2], [(number, Some(3)), (number, None)]);
+    assert_eq!(ends(&mut viewer), []);
+    live.picture();
+    assert_eq!(ends(&mut viewer).len(), 1);
+}
+
+#[test]
+fn a_frame_of_which_nothing_more_comes_is_followed_by_the_next() {
+    let live = Live::new();
+    let mut viewer = live.viewer();
+    live.picture();
+    ends(&mut viewer);
+    let number = live.filler.next_frame();
+    let extent = Extent {
+        frame: frame(Level::Full, number),
+        cells: 1,
+    };
+    live.filler.push_early(Level::Full, extent);
+    assert_eq!(steps(&mut viewer), [(number, Some(0))]);
+    let next = live.picture();
+    assert_eq!(ends(&mut viewer), [(rung_of(Level::Full), next)]);
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{Picture, Settings};
 use crate::{
     codec::{CodecError, Encoder, Quality},
-    media::{Cell, Frame, Image, Level, Rung, RungKind},
+    media::{Cell, Extent, Frame, Image, Level, Rung, RungKind},
 };
 
 /// Makes the frames of one level while they are wanted, and keeps what it needs for that a little longer.
@@ -51,18 +51,19 @@ impl Maker {
         }
     }
 
-    /// The frame of `picture`, if the viewers do not have it yet.
+    /// The frame of `picture`, if the viewers do not have it yet; `early` gets what there is of it meanwhile.
     pub(super) fn make(
         &mut self,
         picture: &mut Picture,
         quality: Quality,
         settings: &Settings,
+        early: Option<&mut dyn FnMut(Extent)>,
     ) -> Result<Option<Arc<Frame>>, CodecError> {
         let was = std::mem::replace(&mut self.state, State::Live);
         if self.number != Some(picture.number) {
             self.number = Some(picture.number);
             self.frame = None;
-            self.frame = Some(Arc::new(self.code(picture, quality, settings)?));
+            self.frame = Some(Arc::new(self.code(picture, quality, settings, early)?));
         } else if was == State::Live {
             return Ok(None);
         }
@@ -89,6 +90,7 @@ impl Maker {
         picture: &mut Picture,
         quality: Quality,
         settings: &Settings,
+        early: Option<&mut dyn FnMut(Extent)>,
     ) -> Result<Frame, CodecError> {
         let (number, capture) = (picture.number, picture.capture);
         if self.level == Level::Full
@@ -121,7 +123,7 @@ impl Maker {
             }
             _ => Box::new(Encoder::new(settings.next_rung(), size, quality)?),
         };
-        let frame = encoder.encode(pixels, number, capture);
+        let frame = encoder.encode_early(pixels, number, capture, early);
         self.coding = Some(Coding::Cells(encoder, quality));
         frame
     }

@@ -22,7 +22,7 @@ use crate::{
     capture::{Empty, VideoInlet},
     codec::Quality,
     hub::{Filler, Ladder},
-    media::{Level, MediaTime, RungId, VideoFrame},
+    media::{Extent, Level, MediaTime, RungId, VideoFrame},
 };
 
 /// Codes what comes until the source is closed.
@@ -207,19 +207,29 @@ impl Coder {
                     self.filler.retire(level);
                 }
             }
-            Wanted::Yes => match maker.make(picture, ladder.quality(level), &self.settings) {
-                Ok(Some(frame)) => {
-                    *failing = false;
-                    self.filler.push_frame(level, frame);
-                }
-                Ok(None) => {}
-                Err(err) => {
-                    if !std::mem::replace(failing, true) {
-                        let stream = self.filler.stream().name();
-                        warn!(stream, ?level, %err, "pictures are left out");
+            Wanted::Yes => {
+                let filler = &self.filler;
+                let mut show = |extent| filler.push_early(level, extent);
+                let early: Option<&mut dyn FnMut(Extent)> = if filler.is_early(level) {
+                    Some(&mut show)
+                } else {
+                    None
+                };
+                let quality = ladder.quality(level);
+                match maker.make(picture, quality, &self.settings, early) {
+                    Ok(Some(frame)) => {
+                        *failing = false;
+                        filler.push_frame(level, frame);
+                    }
+                    Ok(None) => {}
+                    Err(err) => {
+                        if !std::mem::replace(failing, true) {
+                            let stream = filler.stream().name();
+                            warn!(stream, ?level, %err, "pictures are left out");
+                        }
                     }
                 }
-            },
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::store::Store;
 use super::{Applied, paint_line};
 use crate::codec::jpeg::JpegError;
-use crate::codec::workers::{Task, Workers};
+use crate::codec::workers::Workers;
 use crate::media::{CellIndex, Grid, Rect};
 use plan::{Job, plan, with_guards};
 use task::Decode;
@@ -52,15 +52,12 @@ impl Packed {
             let jobs = plan(self.store.changed(), self.store.grid, at_once);
             // In rounds, so that there are never more decoded pictures than threads.
             let mut jobs = jobs.into_iter();
-            while let Some(job) = jobs.next() {
-                let mut own = self.task(job, cells);
-                for job in jobs.by_ref().take(at_once - 1) {
+            while jobs.len() > 0 {
+                for job in jobs.by_ref().take(at_once) {
                     let task = self.task(job, cells);
                     self.workers.start(task);
                 }
-                own.work();
-                let mut next = Some(own);
-                while let Some(mut task) = next {
+                while let Some(mut task) = self.workers.finish() {
                     if task.is_good() {
                         self.show(&task.job, &task.rgba, pixels, &mut applied.dirty);
                         self.keep(&task.job, cells);
@@ -68,7 +65,6 @@ impl Packed {
                         self.refuse(&mut task, &mut applied);
                     }
                     self.spare.push(task);
-                    next = self.workers.finish();
                 }
             }
             let changed = self.store.changed().iter();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::Applied;
 use super::store::Store;
 use crate::codec::jpeg::{CellDecoder, JpegError};
-use crate::codec::workers::{Task, Workers, shares};
+use crate::codec::workers::Workers;
 use crate::media::{CellIndex, Grid};
 use paint::Painter;
 use task::Decode;
@@ -56,10 +56,8 @@ impl Planes {
         if waiting == 0 {
             return applied;
         }
-        let mut own = self.start(cells, waiting);
-        own.work();
-        let mut next = Some(own);
-        while let Some(mut task) = next {
+        self.start(cells, waiting);
+        while let Some(mut task) = self.workers.finish() {
             for (cell, bytes, result) in task.results() {
                 self.store.unmark(cell);
                 match result {
@@ -73,41 +71,31 @@ impl Planes {
             // While others still decode: what their cells change at these cells' edges they will paint once more.
             self.painter.paint(&self.store, pixels, &mut applied.dirty);
             self.spare.push(task);
-            next = self.workers.finish();
         }
         applied
     }
 
-    /// Hands out the `waiting` cells, and gives back the caller's own part.
-    fn start(&mut self, cells: &[(CellIndex, Bytes)], waiting: usize) -> Decode {
-        let others = self.workers.for_cells(waiting) - 1;
-        // Painting takes a third of the time that decoding does, and only the caller can do it: as much less is for it
-        // to decode, so that it has painted its own part when the others have decoded theirs.
-        let first = (waiting * 3).div_ceil(3 + 4 * others);
-        let share = shares(waiting - first, others.max(1));
-        let mut own = None;
+    /// Hands out the `waiting` cells.
+    fn start(&mut self, cells: &[(CellIndex, Bytes)], waiting: usize) {
+        let mut share = waiting.div_ceil(self.workers.pieces(waiting));
+        if waiting == self.store.grid.count() {
+            // Whole rows are painted in one go.
+            share = share.next_multiple_of(self.store.grid.columns());
+        }
         let mut task = self.spare_task();
         let mut count = 0;
-        let mut end = first;
         for cell in 0..self.store.grid.count() {
             if !self.store.changed()[cell] {
                 continue;
             }
             task.push(cell, cells[self.store.place(cell)].1.clone());
             count += 1;
-            if count == end || count == waiting {
-                end += share;
+            if count % share == 0 || count == waiting {
                 let next = self.spare_task();
-                let full = std::mem::replace(&mut task, next);
-                if own.is_none() {
-                    own = Some(full);
-                } else {
-                    self.workers.start(full);
-                }
+                self.workers.start(std::mem::replace(&mut task, next));
             }
         }
         self.spare.push(task);
-        own.unwrap_or_else(|| self.spare_task())
     }
 
     fn spare_task(&mut self) -> Decode {
