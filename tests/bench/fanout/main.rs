@@ -1,8 +1,10 @@
-//! What a viewer costs the server: CPU seconds for each GB, and memory, with 1, 10 and 100 viewers; and what nobody
-//! costs. Beside it, where it is installed, nginx serving a file over TLS.
+//! What a viewer costs the server: CPU seconds for each GB, and memory, with 1, 10 and 200 viewers; what a connection
+//! costs that has only TLS; what nobody costs. Beside it, where it is installed, nginx serving a file over TLS. Then how
+//! old frames are at 99 viewers, before one more stops reading and while he does.
 //!
 //! `cargo bench --bench fanout`; as a test it only looks whether all of it works, with two viewers for a second.
-//! FANOUT_SECONDS (8) and FANOUT_VIDEO (testcard:1280x720@30) change what is measured.
+//! FANOUT_SECONDS (8) and FANOUT_VIDEO (testcard:1280x720@30) change what is measured. With FANOUT_SOAK=SECONDS there
+//! is only a crowd of which one leaves and another comes every half second, and once a minute the server's memory.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -27,10 +29,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ok()
         .and_then(|seconds| seconds.parse().ok());
     let seconds = Duration::from_secs(seconds.unwrap_or(8));
+    if let Ok(soak) = env::var("FANOUT_SOAK") {
+        return come_and_go(Duration::from_secs(soak.parse()?));
+    }
     if !measuring {
         let run = watched(2, Duration::from_secs(1))?;
         println!("fanout: 2 viewers read {} bytes", run.bytes);
-        return if run.bytes > 0 {
+        let [_, during] = stalled(2, Duration::from_secs(1))?;
+        println!("fanout: beside a stalled viewer {} frames", during.len());
+        let tls = only_tls(2)?;
+        println!("fanout: a connection in TLS takes {tls:.0} KiB");
+        return if run.bytes > 0 && !during.is_empty() {
             Ok(())
         } else {
             Err("no viewer read anything".into())
@@ -44,25 +53,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         idle.rss_kib
     );
     let mut runs = Vec::new();
-    for count in [1, 10, 100] {
+    for count in [1, 10, 200] {
         let run = watched(count, seconds)?;
         println!("{}", run.line(seconds));
         runs.push(run);
     }
-    if let [one, .., many] = runs.as_slice() {
-        // The picture is coded once whoever watches: what a viewer adds is the difference.
-        let cpu = many.cost.cpu.saturating_sub(one.cost.cpu).as_secs_f64();
-        let gigabytes = many.bytes.saturating_sub(one.bytes) as f64 / 1e9;
-        let viewers = (many.viewers - one.viewers) as f64;
-        let kib = many.cost.rss_kib.saturating_sub(one.cost.rss_kib) as f64 / viewers;
-        let own = cpu / gigabytes;
-        let peer = nginx::cpu_per_gigabyte()?;
-        let ratio = peer.map_or_else(|| "null".to_owned(), |peer| format!("{:.2}", own / peer));
-        let peer = peer.map_or_else(|| "null".to_owned(), |peer| format!("{peer:.3}"));
-        println!(
-            r#"{{"added_cpu_s_per_gb": {own:.3}, "nginx_cpu_s_per_gb": {peer}, "ratio": {ratio}, "added_kib_per_viewer": {kib:.1}}}"#
-        );
+    let peer = nginx::cpu_per_gigabyte()?;
+    if let [one, others @ ..] = runs.as_slice() {
+        for many in others {
+            println!("{}", many.added(one, peer));
+        }
     }
+    println!(r#"{{"kib_per_tls_connection": {:.1}}}"#, only_tls(100)?);
+    let [before, during] = stalled(100, seconds)?.map(|ages| Percentiles::of(ages));
+    println!(
+        r#"{{"stalled_among": 100, "before_ms": {before}, "during_ms": {during}, "ratio_p99": {:.2}}}"#,
+        during.p99 / before.p99
+    );
     Ok(())
 }
 
@@ -86,6 +93,49 @@ impl Run {
             self.frames as f64 / self.viewers as f64 / over.as_secs_f64(),
             self.cost.rss_kib,
         )
+    }
+}
+
+impl Run {
+    /// What these viewers cost beyond what `one` did: the picture is coded once whoever watches.
+    fn added(&self, one: &Self, peer: Option<f64>) -> String {
+        let cpu = self.cost.cpu.saturating_sub(one.cost.cpu).as_secs_f64();
+        let gigabytes = self.bytes.saturating_sub(one.bytes) as f64 / 1e9;
+        let viewers = (self.viewers - one.viewers) as f64;
+        let kib = self.cost.rss_kib.saturating_sub(one.cost.rss_kib) as f64 / viewers;
+        let own = cpu / gigabytes;
+        let ratio = peer.map_or_else(|| "null".to_owned(), |peer| format!("{:.2}", own / peer));
+        let peer = peer.map_or_else(|| "null".to_owned(), |peer| format!("{peer:.3}"));
+        format!(
+            r#"{{"from": {}, "to": {}, "added_cpu_s_per_gb": {own:.3}, "nginx_cpu_s_per_gb": {peer}, "ratio": {ratio}, "added_kib_per_viewer": {kib:.1}}}"#,
+            one.viewers, self.viewers
+        )
+    }
+}
+
+/// Of some ages, in milliseconds.
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+}
+
+impl Percentiles {
+    fn of(mut ages: Vec<f64>) -> Self {
+        ages.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = (ages.len() as f64 * share) as usize;
+            ages.get(place).copied().unwrap_or(f64::NAN)
+        };
+        Self {
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, r#"{{"p50": {:.1}, "p99": {:.1}}}"#, self.p50, self.p99)
     }
 }
 
@@ -114,9 +164,60 @@ fn watched(viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Er
     })
 }
 
+/// How old frames are at all viewers but one, before he stops reading and while he does.
+fn stalled(viewers: usize, over: Duration) -> Result<[Vec<f64>; 2], Box<dyn std::error::Error>> {
+    let server = Server::start(&video())?;
+    let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
+    std::thread::sleep(WARM_UP);
+    crowd.ages();
+    std::thread::sleep(over);
+    let before = crowd.ages();
+    crowd.stall(true);
+    std::thread::sleep(over);
+    let during = crowd.ages();
+    crowd.stall(false);
+    crowd.read()?;
+    Ok([before, during])
+}
+
+/// What a connection takes in memory that has shaken hands and said nothing, in KiB.
+fn only_tls(connections: usize) -> Result<f64, Box<dyn std::error::Error>> {
+    let server = Server::start(&video())?;
+    // What the first handshakes of all leave behind is nobody's.
+    drop(viewer::Silent::gather(connections.min(4), server.link())?);
+    let before = server.cost()?.rss_kib;
+    let _silent = viewer::Silent::gather(connections, server.link())?;
+    let after = server.cost()?.rss_kib;
+    Ok(after.saturating_sub(before) as f64 / connections as f64)
+}
+
+/// Viewers come and go; once a minute what the server takes.
+fn come_and_go(over: Duration) -> Result<(), Box<dyn std::error::Error>> {
+    let server = Server::start(&video())?;
+    let mut crowd: std::collections::VecDeque<viewer::Crowd> = (0..CROWD)
+        .map(|_| viewer::Crowd::gather(1, server.link()))
+        .collect::<Result<_, _>>()?;
+    let visits = over.as_millis() / PAUSE.as_millis();
+    for visit in 1..=visits {
+        std::thread::sleep(PAUSE);
+        crowd.pop_front();
+        crowd.push_back(viewer::Crowd::gather(1, server.link())?);
+        if visit % (60_000 / PAUSE.as_millis()) == 0 || visit == visits {
+            let seconds = visit as f64 * PAUSE.as_secs_f64();
+            let rss = server.cost()?.rss_kib;
+            println!(r#"{{"seconds": {seconds:.0}, "visits": {visit}, "rss_kib": {rss}}}"#);
+        }
+    }
+    Ok(())
+}
+
 fn video() -> String {
     env::var("FANOUT_VIDEO").unwrap_or_else(|_| "testcard:1280x720@30".to_owned())
 }
 
 /// Until every viewer has its first whole picture and the buffers have their size.
 const WARM_UP: Duration = Duration::from_secs(3);
+
+/// Viewers at a time that come and go, and how often one does.
+const CROWD: usize = 10;
+const PAUSE: Duration = Duration::from_millis(480);

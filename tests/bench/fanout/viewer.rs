@@ -4,8 +4,8 @@ use std::{
     error::Error,
     io::{self, ErrorKind},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -42,6 +42,10 @@ pub(crate) struct Totals {
 struct Counts {
     bytes: AtomicU64,
     frames: AtomicU64,
+    /// From capture until a whole frame was there, in milliseconds, of all but the first viewer.
+    ages: Mutex<Vec<f64>>,
+    /// The first viewer reads nothing.
+    stalled: AtomicBool,
 }
 
 impl Crowd {
@@ -56,7 +60,7 @@ impl Crowd {
         for number in 0..count {
             let (link, counts) = (link.clone(), Arc::clone(&counts));
             let viewer = async move {
-                if let Err(err) = watch(&link, &counts).await {
+                if let Err(err) = watch(&link, &counts, number == 0).await {
                     eprintln!("viewer {number}: {err}");
                 }
             };
@@ -69,6 +73,17 @@ impl Crowd {
             expected: count,
             _runtime: runtime,
         })
+    }
+
+    /// From now on the first of them reads nothing, or again all there is.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.counts.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// How old frames were, in milliseconds, when the others had them, since this was asked last.
+    pub(crate) fn ages(&self) -> Vec<f64> {
+        let ages = self.counts.ages.lock();
+        std::mem::take(&mut ages.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What they have read; an error if one of them has left.
@@ -93,7 +108,7 @@ impl Crowd {
     clippy::disallowed_methods,
     reason = "this is the driver of a session: it reads the clock"
 )]
-async fn watch(link: &Link, counts: &Counts) -> Result<(), Box<dyn Error>> {
+async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn Error>> {
     let pin = link.pin.ok_or("a link without a key")?;
     let config = client_config(Policy::Pinned(pin), &link.host, link.port)?;
     let want = Want {
@@ -120,11 +135,19 @@ async fn watch(link: &Link, counts: &Counts) -> Result<(), Box<dyn Error>> {
     session.linked(Instant::now());
     pending.clear();
     loop {
+        while first && counts.stalled.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let deadline = loop {
             match session.poll(Instant::now(), &mut pending) {
                 Output::Send => {}
-                Output::Event(Event::FrameEnd { .. }) => {
+                Output::Event(Event::FrameEnd { capture, .. }) => {
                     counts.frames.fetch_add(1, Ordering::Relaxed);
+                    if let Some(time) = session.server_time(Instant::now()).filter(|_| !first) {
+                        let ages = counts.ages.lock();
+                        let age = time.since(capture).as_secs_f64() * 1e3;
+                        ages.unwrap_or_else(PoisonError::into_inner).push(age);
+                    }
                 }
                 Output::Event(Event::Closed(reason)) => {
                     return Err(format!("closed: {reason:?}").into());
@@ -143,5 +166,37 @@ async fn watch(link: &Link, counts: &Counts) -> Result<(), Box<dyn Error>> {
                 session.handle(&mut received, Instant::now())?;
             }
         }
+    }
+}
+
+/// Connections that have shaken hands in TLS and say nothing; gone when dropped.
+pub(crate) struct Silent {
+    _connections: Vec<tokio_rustls::client::TlsStream<tokio::net::TcpStream>>,
+    _runtime: Runtime,
+}
+
+impl Silent {
+    pub(crate) fn gather(count: usize, link: &Link) -> Result<Self, Box<dyn Error>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let pin = link.pin.ok_or("a link without a key")?;
+        let config = client_config(Policy::Pinned(pin), &link.host, link.port)?;
+        let name = rustls::pki_types::ServerName::try_from(link.host.clone())?;
+        let connect = async {
+            let mut connections = Vec::with_capacity(count);
+            for _ in 0..count {
+                let tcp = tokio::net::TcpStream::connect((link.host.as_str(), link.port)).await?;
+                let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
+                connections.push(connector.connect(name.clone(), tcp).await?);
+            }
+            Ok::<_, io::Error>(connections)
+        };
+        let connections = runtime.block_on(connect)?;
+        Ok(Self {
+            _connections: connections,
+            _runtime: runtime,
+        })
     }
 }
