@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     println!(r#"{{"kib_per_tls_connection": {:.1}}}"#, only_tls(100)?);
-    let [before, during] = stalled(100, seconds)?.map(|ages| Percentiles::of(ages));
+    let [before, during] = stalled(100, seconds)?.map(Percentiles::of);
     println!(
         r#"{{"stalled_among": 100, "before_ms": {before}, "during_ms": {during}, "ratio_p99": {:.2}}}"#,
         during.p99 / before.p99
@@ -122,13 +122,13 @@ struct Percentiles {
 impl Percentiles {
     fn of(mut ages: Vec<f64>) -> Self {
         ages.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = (ages.len() as f64 * share) as usize;
-            ages.get(place).copied().unwrap_or(f64::NAN)
+        let at = |percent: usize| {
+            let age = ages.get(ages.len() * percent / 100);
+            age.copied().unwrap_or(f64::NAN)
         };
         Self {
-            p50: at(0.5),
-            p99: at(0.99),
+            p50: at(50),
+            p99: at(99),
         }
     }
 }
