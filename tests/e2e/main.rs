@@ -13,6 +13,7 @@ mod cli;
 mod film;
 mod hostile_servers;
 mod hostile_viewers;
+mod marks;
 mod pipes;
 mod restart;
 mod signals;
