@@ -98,6 +98,14 @@ impl Feed for Subscription {
             view.set_step(step);
         }
     }
+
+    fn left(&self) -> usize {
+        self.view.as_ref().map_or(0, View::left)
+    }
+
+    fn give_up(&mut self) -> bool {
+        self.view.as_mut().is_some_and(View::give_up)
+    }
 }
 
 impl Drop for Subscription {

@@ -58,4 +58,15 @@ pub trait Feed {
 
     /// Gives the picture at this step from now on, as soon as there is one: a frame that was begun is finished.
     fn set_step(&mut self, _step: usize) {}
+
+    /// Bytes that are left of the frame that was begun, as far as it is known; 0 at its end.
+    fn left(&self) -> usize {
+        0
+    }
+
+    /// Gives up the frame that was begun, where the step has moved to another rung: what is left of it would come too
+    /// late. Whether it did.
+    fn give_up(&mut self) -> bool {
+        false
+    }
 }

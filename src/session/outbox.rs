@@ -21,6 +21,8 @@ pub(super) struct Outbox {
     large: Option<LargeCell>,
     /// When the frame under way was begun.
     began: Option<Instant>,
+    /// Bytes of its cells that were appended.
+    gone: usize,
     /// When the frames that ended were begun, yet to be taken; reused.
     ended: Vec<Instant>,
 }
@@ -51,6 +53,21 @@ impl Outbox {
     /// When the frames that ended in what was appended last were begun.
     pub(super) fn ended(&mut self) -> impl Iterator<Item = Instant> {
         self.ended.drain(..)
+    }
+
+    /// The frame under way: when it was begun, and how many bytes its cells have in all.
+    pub(super) fn under_way(&self, feed: &dyn Feed) -> Option<(Instant, usize)> {
+        let held = match &self.held {
+            Some(VideoStep::Cell { bytes, .. }) => bytes.len(),
+            Some(VideoStep::Rung(_) | VideoStep::End { .. }) | None => 0,
+        };
+        let large = self.large.as_ref().map_or(0, |large| large.rest.len());
+        Some((self.began?, self.gone + held + large + feed.left()))
+    }
+
+    /// The feed has given up the frame under way.
+    pub(super) fn give_up(&mut self) {
+        (self.held, self.large, self.began, self.gone) = (None, None, None, 0);
     }
 
     /// Appends media to `out` until it has about [`MAX_MESSAGE`] bytes, never more; of the picture about `picture`
@@ -150,6 +167,7 @@ impl Outbox {
                 };
                 let _ = Message::FrameEnd(moment).encode(out);
                 self.ended.extend(self.began.take());
+                self.gone = 0;
                 Ok(())
             }
         }
@@ -184,12 +202,14 @@ impl Outbox {
                     return false;
                 }
                 let _ = writer.push(out, index, bytes);
+                self.gone += bytes.len();
             }
             Some(_) | None => {
                 if room(out) < CellsWriter::first_len(bytes.len()) {
                     return false;
                 }
                 *open = CellsWriter::begin(out, moment, index, bytes).ok();
+                self.gone += bytes.len();
             }
         }
         true
@@ -214,6 +234,7 @@ impl Outbox {
             bytes: large.rest.split_to(part.min(large.rest.len())),
         };
         let done = large.rest.is_empty();
+        self.gone += part.bytes.len();
         if Message::CellPart(part).encode(out).is_err() || done {
             self.large = None;
         }

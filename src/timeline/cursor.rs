@@ -27,6 +27,8 @@ struct Pass {
     announce: bool,
     /// Cells still to be sent, the last one first.
     lacking: Vec<CellIndex>,
+    /// Their bytes.
+    left: usize,
 }
 
 impl Cursor {
@@ -43,6 +45,20 @@ impl Cursor {
     /// The number of the frame begun last.
     pub const fn last(&self) -> Option<u64> {
         self.last
+    }
+
+    /// Bytes of the frame begun last that are still to be sent.
+    pub fn left(&self) -> usize {
+        self.pass.as_ref().map_or(0, |pass| pass.left)
+    }
+
+    /// The frame begun last is not sent to its end: another rung's follows.
+    pub fn give_up(&mut self) {
+        let pass = self.pass.take();
+        if pass.is_some_and(|pass| pass.announce) {
+            self.rung = None;
+        }
+        self.unfinished = None;
     }
 
     /// Whether a frame was begun of which there was not yet all.
@@ -75,10 +91,12 @@ impl Cursor {
             .map(|pass| pass.lacking)
             .unwrap_or_default();
         lacking.clear();
+        let mut left = 0;
         let made = frame.cells.iter().take(extent.cells);
         for (index, (cell, held)) in (0..).zip(made.zip(&self.held)) {
             if *held != cell.version + 1 {
                 lacking.push(index);
+                left += cell.bytes.len();
             }
         }
         // The sort is stable, so that cells of equal staleness go in raster order.
@@ -90,6 +108,7 @@ impl Cursor {
             extent,
             announce,
             lacking,
+            left,
         });
     }
 
@@ -111,6 +130,7 @@ impl Cursor {
             ) else {
                 continue;
             };
+            pass.left -= cell.bytes.len();
             *held = cell.version + 1;
             *sent = number;
             return Some(VideoStep::Cell {
@@ -263,5 +283,20 @@ mod tests {
         assert!(cursor.goes_on_with(&next));
         cursor.aim(next);
         assert_eq!(drain(&mut cursor), ["1@6", "0@6", "end 6"]);
+    }
+
+    #[test]
+    fn a_frame_is_given_up_for_one_of_another_rung_and_nothing_stays_unannounced() {
+        let mut cursor = Cursor::new();
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
+        assert_eq!(cursor.left(), 0);
+        cursor.give_up();
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
+        assert!(matches!(cursor.step(), Some(VideoStep::Rung(_))));
+        assert!(matches!(cursor.step(), Some(VideoStep::Cell { .. })));
+        cursor.give_up();
+        assert!(cursor.is_free());
+        cursor.aim(whole(2, 1, &[1]));
+        assert_eq!(drain(&mut cursor), ["rung 2", "0@1", "end 1"]);
     }
 }

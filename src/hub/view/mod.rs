@@ -21,6 +21,8 @@ pub(super) struct View {
     ladder: Option<Ladder>,
     /// Of so many pictures one is sent.
     every: u64,
+    /// A frame of the current level was given up for one of the next.
+    given_up: bool,
     /// Where the frames come from.
     current: Want,
     /// Where they shall come from as soon as there is one.
@@ -43,6 +45,7 @@ impl View {
             step: 0,
             ladder,
             every: 1,
+            given_up: false,
             current: Want::new(&stream, Level::Full),
             next: None,
             stream,
@@ -59,6 +62,22 @@ impl View {
         self.step = step;
         self.ladder = self.stream.lately().ladder;
         self.turn();
+    }
+
+    /// Bytes of the frame that was begun and is still to be sent.
+    pub(super) fn left(&self) -> usize {
+        self.cursor.left()
+    }
+
+    /// Gives up the frame that was begun if the next is of another level.
+    pub(super) fn give_up(&mut self) -> bool {
+        let gives_up =
+            self.next.is_some() && (!self.cursor.is_free() || self.cursor.is_unfinished());
+        if gives_up {
+            self.cursor.give_up();
+            self.given_up = true;
+        }
+        gives_up
     }
 
     /// Resolves when there may be something new. Cancel-safe.
@@ -106,8 +125,12 @@ impl View {
         }
         if let Some(extent) = self.arrived(&lately) {
             drop(lately);
+            self.given_up = false;
             self.current = self.next.take()?;
             return Some(extent);
+        }
+        if self.given_up {
+            return None;
         }
         let newest = lately.newest(self.current.level)?;
         let number = newest.frame.number;
@@ -132,6 +155,7 @@ impl View {
         self.every = every.into();
         if level == self.current.level {
             self.next = None;
+            self.given_up = false;
         } else if self.next.as_ref().is_none_or(|next| next.level != level) {
             self.next = Some(Want::new(&self.stream, level));
         }

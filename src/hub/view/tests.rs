@@ -441,3 +441,33 @@ fn a_frame_of_which_nothing_more_comes_is_followed_by_the_next() {
     let next = live.picture();
     assert_eq!(ends(&mut viewer), [(rung_of(Level::Full), next)]);
 }
+
+#[test]
+fn a_frame_that_is_given_up_is_followed_by_one_of_the_other_level() {
+    let live = Live::new();
+    let mut viewer = live.viewer();
+    let first = live.picture();
+    assert!(matches!(viewer.next_video(), Some(VideoStep::Rung(_))));
+    assert!(matches!(viewer.next_video(), Some(VideoStep::Cell { .. })));
+    assert!(viewer.left() > 0);
+    assert!(!viewer.give_up(), "nothing else is wanted");
+    viewer.set_step(step_of(Level::Half));
+    assert!(viewer.give_up());
+    assert_eq!((viewer.left(), ends(&mut viewer)), (0, vec![]));
+    // As soon as there is one, even of the same picture.
+    live.levels(first);
+    assert_eq!(ends(&mut viewer), [(rung_of(Level::Half), first)]);
+}
+
+#[test]
+fn a_viewer_who_gave_up_a_frame_and_comes_back_goes_on_with_the_next() {
+    let live = Live::new();
+    let mut viewer = live.viewer();
+    live.picture();
+    assert!(matches!(viewer.next_video(), Some(VideoStep::Rung(_))));
+    viewer.set_step(step_of(Level::Half));
+    assert!(viewer.give_up());
+    viewer.set_step(step_of(Level::Full));
+    let next = live.picture();
+    assert_eq!(ends(&mut viewer), [(rung_of(Level::Full), next)]);
+}

@@ -60,6 +60,10 @@ pub(super) struct Flight {
     window: u64,
     /// Something was held back by the bound since the last acknowledgement.
     limited: bool,
+    /// Since when each round trip has shown a queue: the line takes no more than it does.
+    full_since: Option<Instant>,
+    /// When the bound went up last because it held something back and there was no queue.
+    grew: Option<Instant>,
     /// What was sent up to here says nothing about the line: there was nothing more to send.
     starved_until: u64,
     drain: Option<Drain>,
@@ -117,6 +121,8 @@ impl Flight {
             rtt: None,
             window: FIRST,
             limited: false,
+            full_since: None,
+            grew: None,
             starved_until: 0,
             drain: None,
         }
@@ -135,6 +141,29 @@ impl Flight {
     /// The least round trip of late; `None` before the first acknowledgement.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.rtt.map(|least| least.rtt)
+    }
+
+    /// Whether the bound is still rising: what is late now would not have been later on.
+    pub(super) fn is_growing(&self, now: Instant) -> bool {
+        let rtt = self.rtt.map_or(Duration::ZERO, |least| least.rtt);
+        self.grew
+            .is_some_and(|grew| now.saturating_duration_since(grew) <= rtt + SLACK)
+    }
+
+    /// How long the line takes for so many bytes; `None` while it may yet take more than it did, or has only just begun
+    /// to move again.
+    pub(super) fn takes(&self, bytes: usize, now: Instant) -> Option<Duration> {
+        let full = self.full_since?;
+        if now.saturating_duration_since(full) < JAMMED {
+            return None;
+        }
+        let rate = self.rates.front()?.rate;
+        #[expect(clippy::cast_precision_loss, reason = "a picture's bytes are few")]
+        let seconds = bytes as f64 / rate;
+        // A rate is never zero: bytes were acknowledged.
+        seconds
+            .is_finite()
+            .then(|| Duration::from_secs_f64(seconds.min(60.0)))
     }
 
     /// Bytes of the picture that may go.
@@ -210,7 +239,7 @@ impl Flight {
         self.first_sent = chunk.at;
         self.sample_rtt(&chunk, rtt, now);
         self.sample_rate(&chunk, rtt, came, now);
-        self.adjust(gained, rtt);
+        self.adjust(gained, rtt, now);
         Ok(())
     }
 
@@ -231,14 +260,18 @@ impl Flight {
         whole(rate * (rtt + slack).as_secs_f64())
     }
 
-    fn adjust(&mut self, gained: u64, rtt: Duration) {
+    fn adjust(&mut self, gained: u64, rtt: Duration, now: Instant) {
         let carried = self.carried(SLACK).clamp(LEAST, MOST);
         let least = self.rtt.map_or(rtt, |least| least.rtt);
         if rtt > least + CALM {
+            self.full_since.get_or_insert(now);
             self.window = carried;
         } else if self.limited {
             self.window = (self.window + gained).clamp(carried, MOST);
+            self.full_since = None;
+            self.grew = Some(now);
         } else {
+            self.full_since = None;
             self.window = self.window.max(carried);
         }
         self.limited = false;

@@ -346,13 +346,24 @@ impl Session {
     /// Judges what the viewer has by now; whether that changed the step.
     fn judge(&mut self, feed: &mut dyn Feed, now: Instant) -> bool {
         let before = self.pace.step();
+        if self.flight.is_growing(now) {
+            self.complete.clear();
+        }
         for frame in self.complete.drain(..) {
             self.pace
                 .complete(frame.began, frame.age, feed.steps(), now);
         }
+        let given_up = self.state == State::Streaming
+            && self.outbox.under_way(feed).is_some_and(|(began, bytes)| {
+                let takes = self.flight.takes(bytes, now);
+                takes.is_some_and(|takes| self.pace.give_up(began, takes, feed.steps(), now))
+            });
         let step = self.pace.step();
         if step != before {
             feed.set_step(step);
+        }
+        if given_up && feed.give_up() {
+            self.outbox.give_up();
         }
         step != before
     }

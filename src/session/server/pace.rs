@@ -3,8 +3,10 @@
 //!
 //! One step down when their median age has been above 100 ms for 300 ms (one more for each doubling); one step up, as a
 //! trial, when all have been below 50 ms for 3 s. A trial that fails doubles the wait before the next one to the same
-//! step, up to two minutes, so that on a steady line the trials become rare. Only frames that were begun on the present step are counted: what is still under way from
-//! before says nothing about it. A line that delivers nothing gives no reason to change anything.
+//! step, up to two minutes, so that on a steady line the trials become rare. Only frames that were begun on the present
+//! step are counted: what is still under way from before says nothing about it. One that is late already, and that the
+//! line will take long for, is given up: a newcomer's first picture may be seconds of his line. A line that delivers
+//! nothing gives no reason to change anything.
 //!
 //! No clock, no IO: time is an argument.
 
@@ -102,6 +104,24 @@ impl Pace {
         }
         self.late_since = None;
         self.up(now)
+    }
+
+    /// Whether a frame, begun then, that a line as fast as it gets `takes` so long for is late already and better given
+    /// up. Then the step has changed.
+    pub(super) fn give_up(
+        &mut self,
+        began: Instant,
+        takes: Duration,
+        steps: usize,
+        now: Instant,
+    ) -> bool {
+        let last = steps.clamp(1, MAX_STEPS) - 1;
+        let late = now.saturating_duration_since(began) >= LATE_FOR && takes >= LATE_FOR;
+        if !late || began < self.since || self.step >= last {
+            return false;
+        }
+        self.remember(takes, now);
+        self.down(last, now)
     }
 
     /// Median age of the frames of late.

@@ -85,6 +85,15 @@ impl Feed for Film {
     fn set_step(&mut self, step: usize) {
         self.step = step;
     }
+
+    fn give_up(&mut self) -> bool {
+        let gives_up = !self.todo.is_empty() && self.rung != Some(self.step);
+        if gives_up {
+            self.todo.clear();
+            self.begun = None;
+        }
+        gives_up
+    }
 }
 
 /// One direction of a line: a queue in front of a bottleneck, then the way.
@@ -305,6 +314,24 @@ fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
         assert!(seen.rate(20, 300) >= least, "{}", seen.rate(20, 300));
         assert!(seen.step_at(299) > 1, "{:?}", seen.steps);
         assert!(seen.steps.len() <= 40, "{:?}", seen.steps);
+    }
+}
+
+#[test]
+fn the_first_picture_of_a_line_that_is_far_too_slow_comes_within_a_second() {
+    for (rate, delay) in [(0.5, 50), (0.5, 10), (1.0, 100)] {
+        let seen = watch(Line::new(move |_| mbit(rate), delay), 20);
+        let (at, age) = seen.frames[0];
+        assert!(at <= 1200, "{at} ms at {rate} Mbit/s: {:?}", seen.steps);
+        assert!(age <= 1000, "{age} ms old at {rate} Mbit/s");
+    }
+}
+
+#[test]
+fn on_a_long_way_with_room_nothing_is_given_up() {
+    for delay in [1, 100, 250] {
+        let seen = watch(Line::new(|_| mbit(50.0), delay), 20);
+        assert_eq!(seen.steps, [], "{delay} ms");
     }
 }
 
