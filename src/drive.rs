@@ -57,13 +57,16 @@ pub enum Turn {
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
     let mut inbox = BytesMut::with_capacity(E::INBOX);
-    let mut pending = BytesMut::with_capacity(PENDING);
+    let mut pending = BytesMut::new();
     // Stands for what the link has taken and the kernel has not: to the session that is yet to be written.
     let mut taken = BytesMut::from(&[0][..]);
     let mut alive = true;
     loop {
         let deadline = loop {
             let out = if link.is_clear() {
+                if pending.capacity() == 0 {
+                    pending.reserve(PENDING);
+                }
                 &mut pending
             } else {
                 &mut taken
@@ -77,6 +80,10 @@ pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
                 }
             }
         };
+        if pending.is_empty() {
+            // Of many who wait, none keeps room for what he may send.
+            pending = BytesMut::new();
+        }
         let sleep = async {
             match deadline {
                 Some(deadline) => time::sleep_until(deadline.into()).await,

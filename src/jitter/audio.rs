@@ -4,11 +4,14 @@
 //! could have brought it. How far the pulls are from those moments, averaged, is the error that [`Audio::rate`]
 //! works off by playing a little faster or slower; that covers both clock drift and a target that moved.
 
+mod peak;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
+use self::peak::Peak;
 use super::Estimate;
 use crate::media::{AudioPacket, MediaTime};
 
@@ -339,8 +342,10 @@ impl Audio {
 
     /// A packet was `delay` slower than the fastest: the target goes up at once, if it has to.
     fn retarget(&mut self, delay: Duration, now: Instant) {
-        self.peak.add(delay, now);
         self.started.get_or_insert(now);
+        if !self.is_young(now) {
+            self.peak.add(delay, now);
+        }
         let mut wanted = self.wanted();
         if matches!(self.state, State::Starving(_) | State::Filling) && self.position.is_some() {
             // this one ended a silence: once is enough to learn from. One packet more than usual, or the target would
@@ -370,17 +375,19 @@ impl Audio {
         } else {
             0.0
         };
-        // The first packets and pictures tell little of those that follow: the line is still being found out.
-        let young = self
-            .started
-            .is_none_or(|started| now.saturating_duration_since(started) < START);
         let by = now.saturating_duration_since(lowered).mul_f64(self.falling);
-        self.target = if young {
+        self.target = if self.is_young(now) {
             wanted
         } else {
             self.target.saturating_sub(by).max(wanted)
         };
         self.lowered = Some(now);
+    }
+
+    /// The first packets and pictures tell little of those that follow: the line is still being found out.
+    fn is_young(&self, now: Instant) -> bool {
+        self.started
+            .is_none_or(|started| now.saturating_duration_since(started) < START)
     }
 
     fn wanted(&self) -> Duration {
@@ -404,30 +411,6 @@ impl Audio {
         self.error = 0.0;
         self.catching_up = false;
         self.strays = 0;
-    }
-}
-
-/// The longest delay of the last 20 to 40 s.
-#[derive(Clone, Copy, Debug, Default)]
-struct Peak {
-    since: Option<Instant>,
-    now: Duration,
-    before: Duration,
-}
-
-impl Peak {
-    fn add(&mut self, delay: Duration, now: Instant) {
-        self.recent(now);
-        self.now = self.now.max(delay);
-    }
-
-    fn recent(&mut self, now: Instant) -> Duration {
-        let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= PEAK_WINDOW {
-            self.since = Some(now);
-            self.before = std::mem::take(&mut self.now);
-        }
-        self.now.max(self.before)
     }
 }
 
@@ -468,8 +451,6 @@ const FALL_TIME: f64 = 30.0;
 
 /// How long the target is not held up.
 const START: Duration = Duration::from_secs(4);
-
-const PEAK_WINDOW: Duration = Duration::from_secs(20);
 
 /// And at most by this: sound that is played 0.7 % faster, an eighth of a semitone.
 const FASTEST_FALL: f64 = 0.007;

@@ -31,6 +31,8 @@ pub(super) fn run(
     let mut fit = Fit::new(PERIODS.len() - 1, now());
     // plays what it still holds while the next one begins
     let mut last: Option<Stream> = None;
+    // who writes does not know yet that nobody plays
+    let mut cut_off = false;
     loop {
         crate::quiet::alsa();
         let report = match open(fit.step(), failures) {
@@ -40,7 +42,7 @@ pub(super) fn run(
                 shared,
                 step,
             }) => {
-                tries = Tries::default();
+                (tries, cut_off) = (Tries::default(), false);
                 fit.opened(step);
                 if news.send(News::Playing(line)).is_err() {
                     return;
@@ -56,7 +58,11 @@ pub(super) fn run(
                 }
             }
             // a device that takes one stream at a time
-            Err(_) if last.take().is_some() => continue,
+            Err(_) if last.take().is_some() => {
+                cut_off = true;
+                continue;
+            }
+            Err(why) if std::mem::take(&mut cut_off) => Some(News::Lost { why }),
             // once is enough to know
             Err(why) => (tries.failed == 0).then_some(News::Missing { why }),
         };
