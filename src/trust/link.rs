@@ -14,6 +14,9 @@ pub const DEFAULT_PORT: u16 = 443;
 /// The most bytes of a link.
 pub const MAX_LINK: usize = 2048;
 
+/// The most bytes of a host's name (RFC 1035, section 2.3.4: 255 octets on the wire).
+const MAX_NAME: usize = 253;
+
 /// The most characters of a token.
 pub const MAX_TOKEN: usize = 256;
 
@@ -76,6 +79,8 @@ impl FromStr for Link {
             return Err(LinkError::User);
         }
         let host = match url.host().ok_or(LinkError::NoHost)? {
+            // Written as ASCII it may be much longer than it was.
+            Host::Domain(name) if name.len() > MAX_NAME => return Err(LinkError::Host),
             Host::Domain(name) => name.to_owned(),
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
@@ -328,6 +333,15 @@ mod tests {
             assert_eq!(text.parse::<Link>(), Err(error), "{text}");
         }
         assert_eq!("x".repeat(MAX_LINK + 1).parse::<Link>(), Err(E::TooLong));
+    }
+
+    #[test]
+    fn a_name_longer_than_names_may_be_is_no_host_however_short_it_was_written() {
+        let parse = |host: String| format!("https://{host}/cam").parse::<Link>();
+        assert!(parse("a.".repeat(126) + "a").is_ok());
+        assert_eq!(parse("a.".repeat(127)), Err(LinkError::Host));
+        // Eight bytes each in ASCII, and four here.
+        assert_eq!(parse("\u{677}..".repeat(60)), Err(LinkError::Host));
     }
 
     #[test]
