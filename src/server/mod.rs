@@ -289,23 +289,29 @@ fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust:
     }
 }
 
-/// Tells how the source is, as it changes.
-async fn follow(stream: Arc<Stream>, notices: mpsc::Sender<Notice>, stop: CancellationToken) {
+/// Tells how the source is, as it changes from now on, also before this is first polled.
+fn follow(
+    stream: Arc<Stream>,
+    notices: mpsc::Sender<Notice>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> {
     let mut status = stream.status();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = status.changed() => if changed.is_err() { return },
-        }
-        let status: Status = status.borrow_and_update().clone();
-        let why = status.why().map(str::to_owned);
-        let source = Source {
-            name: stream.name().to_owned(),
-            state: status.word(),
-            why,
-        };
-        if notices.try_send(Notice::Source(source)).is_err() {
-            debug!("a notice was left out");
+    async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = status.changed() => if changed.is_err() { return },
+            }
+            let status: Status = status.borrow_and_update().clone();
+            let why = status.why().map(str::to_owned);
+            let source = Source {
+                name: stream.name().to_owned(),
+                state: status.word(),
+                why,
+            };
+            if notices.try_send(Notice::Source(source)).is_err() {
+                debug!("a notice was left out");
+            }
         }
     }
 }
