@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime};
 use tunnelcast::wire::{
-    Ack, CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report,
-    ResumeSecret, RungInfo, ServerControl, SessionId, SourceState, StreamInfo, StreamName, Text,
+    Ack, Arrivals, CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report,
+    ResumeSecret, RungInfo, ServerControl, SessionId, Settled, SourceState, StreamInfo, StreamName,
+    Text,
 };
 
 const SPECIFICATION: &str = include_str!("../src/wire/README.md");
@@ -154,6 +155,21 @@ fn examples() -> Vec<(&'static str, Said)> {
             Said::Media(Message::Ack(Ack {
                 received: 70_000,
                 held: Duration::from_micros(1_500),
+            })),
+        ),
+        (
+            "arrivals",
+            Said::Media(Message::Arrivals(Arrivals {
+                until: 70_000,
+                held: Duration::from_micros(1_500),
+                holes: vec![0x1_0000..0x1_04b0, 0x1_0800..0x1_0c00],
+            })),
+        ),
+        (
+            "settled",
+            Said::Media(Message::Settled(Settled {
+                moment: moment(),
+                needs: std::iter::once(0x1_0000..0x1_1170).collect(),
             })),
         ),
         (
@@ -304,6 +320,9 @@ fn the_limits_in_the_specification_are_those_of_the_code() {
         ("packet of sound", MAX_AUDIO_PACKET),
         ("rungs remembered", l::MAX_RUNGS),
         ("answers that wait for a viewer to read", l::MAX_ANSWERS),
+        ("holes in an arrivals", l::MAX_HOLES),
+        ("spans in a settled", l::MAX_RANGES),
+        ("cell in parts in datagrams", l::MAX_SPLIT_CELL),
     ];
     for (what, limit) in rows {
         let start = format!("| {what} | ");

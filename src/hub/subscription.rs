@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{Stream, view::View};
 use crate::{
-    media::{AudioPacket, Tracks, VideoStep},
+    media::{AudioPacket, CellIndex, RungId, Tracks, VideoStep},
     session::Feed,
 };
 
@@ -87,6 +87,12 @@ impl Feed for Subscription {
 
     fn next_video(&mut self) -> Option<VideoStep> {
         self.view.as_mut()?.next()
+    }
+
+    fn lost(&mut self, rung: RungId, frame: u64, index: CellIndex) {
+        if let Some(view) = &mut self.view {
+            view.lost(rung, frame, index);
+        }
     }
 
     fn steps(&self) -> usize {

@@ -12,7 +12,8 @@ use crate::media::{CellIndex, MAX_CELLS, MediaTime, RungId};
 
 /// Holds the changes of one picture until they are due.
 ///
-/// Frames come in order, as a stream brings them; the cells of the one that is coming may come in any.
+/// Frames end in order; the cells of the one that is coming may come in any, and some of the next before its end: on
+/// a line that loses, the next is under way while something of this one is sent again.
 ///
 /// Bounded by frames and bytes: beyond that the oldest changes are merged into the next ones, so that only moments
 /// are lost, never cells.
@@ -24,6 +25,9 @@ pub struct Video {
     open: Option<Pending>,
     /// Where the cells of `open` are; reused from frame to frame.
     index: Index,
+    /// What has come of frames after that one, and where its cells are.
+    later: Option<Pending>,
+    later_index: Index,
     /// The same for frames that are merged.
     merging: Index,
     /// Cells and bytes of the frame before.
@@ -69,7 +73,13 @@ impl Video {
             // the other rung's picture will never be whole
             self.forget_open();
         }
-        let open = self.open.get_or_insert_with(|| {
+        let is_later = |open: &Pending| open.frame < frame && !open.is_empty();
+        let (slot, index) = if self.open.as_ref().is_some_and(is_later) {
+            (&mut self.later, &mut self.later_index)
+        } else {
+            (&mut self.open, &mut self.index)
+        };
+        let open = slot.get_or_insert_with(|| {
             let mut open = Pending::new(rung, frame, capture, now);
             open.reserve(self.usual);
             open
@@ -83,7 +93,7 @@ impl Video {
                 self.dropped += 1;
                 continue;
             }
-            open.put(cell, frame, &bytes, &mut self.index);
+            open.put(cell, frame, &bytes, index);
         }
         self.bytes += open.bytes;
         self.shrink();
@@ -94,13 +104,20 @@ impl Video {
         if self.open.as_ref().is_some_and(|open| open.rung != rung) {
             self.forget_open();
         }
-        let mut whole = match self.open.take() {
-            Some(open) => {
-                open.leave(&mut self.index);
-                open
-            }
+        let mut whole = match self.take_open() {
+            Some(open) => open,
             None => Pending::new(rung, frame, capture, now),
         };
+        if self.open.as_ref().is_some_and(|next| next.frame <= frame)
+            && let Some(next) = self.take_open()
+        {
+            // What was taken for an earlier frame belonged to this one.
+            self.bytes -= whole.bytes + next.bytes;
+            let skipped = whole.skipped;
+            whole = next.over(whole, &mut self.merging);
+            whole.skipped = skipped;
+            self.bytes += whole.bytes;
+        }
         whole.frame = whole.frame.max(frame);
         whole.capture = capture;
         self.usual = whole.fit();
@@ -129,14 +146,14 @@ impl Video {
         }
         let mut partial = false;
         if self.ready.is_empty()
-            && let Some(open) = self.open.take_if(|open| {
+            && self.open.as_ref().is_some_and(|open| {
                 is_due(open.capture, playout)
                     && now.saturating_duration_since(open.since) >= Self::PATIENCE
                     && !open.is_empty()
             })
+            && let Some(open) = self.take_open()
         {
             self.bytes -= open.bytes;
-            open.leave(&mut self.index);
             partial = true;
             update = Some(match update {
                 Some(earlier) => open.over(earlier, &mut self.merging),
@@ -256,9 +273,17 @@ impl Video {
         playout.filter(|_| self.bytes <= MAX_BYTES)
     }
 
+    /// The frame that is coming; the one after it takes its place.
+    fn take_open(&mut self) -> Option<Pending> {
+        let open = self.open.take()?;
+        open.leave(&mut self.index);
+        self.open = self.later.take();
+        std::mem::swap(&mut self.index, &mut self.later_index);
+        Some(open)
+    }
+
     fn forget_open(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.leave(&mut self.index);
+        while let Some(open) = self.take_open() {
             self.bytes -= open.bytes;
         }
     }

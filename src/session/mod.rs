@@ -24,7 +24,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::media::{AudioPacket, VideoStep};
+use crate::media::{AudioPacket, CellIndex, RungId, VideoStep};
 
 pub use ending::CloseReason;
 pub use error::{Feature, Misbehaviour, SessionError};
@@ -50,6 +50,9 @@ pub trait Feed {
     /// The next thing about the picture. A cell of no bytes, or of more than
     /// [`MAX_CELL`](crate::wire::limits::MAX_CELL), is left out.
     fn next_video(&mut self) -> Option<VideoStep>;
+
+    /// This cell, sent with that frame, did not come: the viewer lacks it.
+    fn lost(&mut self, _rung: RungId, _frame: u64, _index: CellIndex) {}
 
     /// How many steps there are from the best picture, step 0, to the coarsest and rarest one; at least 1.
     fn steps(&self) -> usize {

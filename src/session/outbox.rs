@@ -42,7 +42,7 @@ struct LargeCell {
 const MIN_PART: usize = 1024;
 
 /// The most that a packet of sound takes as a message.
-const AUDIO_ROOM: usize = HEAD_LEN + AUDIO_HEAD_LEN + MAX_AUDIO_PACKET;
+pub(super) const AUDIO_ROOM: usize = HEAD_LEN + AUDIO_HEAD_LEN + MAX_AUDIO_PACKET;
 
 impl Outbox {
     /// Forgets what is held: it belongs to a subscription that is over.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::media::{CellIndex, Extent, RungId, VideoStep};
+use crate::media::{CellIndex, Extent, Frame, RungId, VideoStep};
 
 /// A live cursor: which cells a viewer holds in which version, and the frame being sent to him.
 ///
@@ -19,6 +19,11 @@ pub struct Cursor {
     last: Option<u64>,
     /// The frame of which there was no more when it was looked at last, and how many cells there were.
     unfinished: Option<(u64, usize)>,
+    /// The frame that was sent to its end last, and what did not come of it or of those before.
+    ended: Option<Arc<Frame>>,
+    amends: Vec<CellIndex>,
+    /// The end of that frame is to be told again.
+    amending: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,83 @@ impl Cursor {
         self.pass.as_ref().map_or(0, |pass| pass.left)
     }
 
+    /// A cell of `rung`, sent with `frame`, did not come. Of the frame under way it goes once more; of one before that
+    /// as it is in the frame that ended last, whose end is then told again: it is what the viewer waits for.
+    pub fn lost(&mut self, rung: RungId, frame: u64, index: CellIndex) {
+        let at = index as usize;
+        if self.rung != Some(rung) {
+            return;
+        }
+        let (Some(held), Some(sent)) = (self.held.get_mut(at), self.sent.get(at)) else {
+            return;
+        };
+        // Unless a newer one went meanwhile, which is of no use to the frame that ended.
+        if *sent <= frame {
+            if std::mem::take(held) == 0 {
+                return;
+            }
+            let begun = self.unfinished.is_some_and(|(number, _)| number <= frame);
+            if let Some(pass) = &mut self.pass
+                && pass.extent.frame.number <= frame
+            {
+                let cell = pass.extent.frame.cells.get(at);
+                pass.left += cell.map_or(0, |cell| cell.bytes.len());
+                pass.lacking.push(index);
+                return;
+            }
+            if begun {
+                // What is left of the frame is yet to be made, and brings it.
+                return;
+            }
+        }
+        let Some(ended) = self.ended.as_ref().map(|ended| ended.number) else {
+            return;
+        };
+        let shown = *sent <= frame || *sent > ended;
+        if ended >= frame && shown {
+            self.amends.push(index);
+            self.amending = true;
+        }
+    }
+
+    /// Whether there is something to be made good.
+    pub const fn is_lacking(&self) -> bool {
+        self.amending
+    }
+
+    /// The next cell of the frame that ended last, for one that did not come; then its end.
+    fn amend(&mut self) -> Option<VideoStep> {
+        let frame = self.ended.as_ref()?;
+        let (rung, number, capture) = (frame.rung.id, frame.number, frame.capture);
+        while let Some(index) = self.amends.pop() {
+            let at = index as usize;
+            let (Some(cell), Some(held), Some(sent)) = (
+                frame.cells.get(at),
+                self.held.get_mut(at),
+                self.sent.get_mut(at),
+            ) else {
+                continue;
+            };
+            if *held == 0 {
+                *held = cell.version + 1;
+                *sent = number;
+            }
+            return Some(VideoStep::Cell {
+                rung,
+                frame: number,
+                capture,
+                index,
+                bytes: cell.bytes.clone(),
+            });
+        }
+        self.amending = false;
+        Some(VideoStep::End {
+            rung,
+            frame: number,
+            capture,
+        })
+    }
+
     /// The frame begun last is not sent to its end: another rung's follows.
     pub fn give_up(&mut self) {
         let pass = self.pass.take();
@@ -81,6 +163,8 @@ impl Cursor {
             self.rung = Some(frame.rung.id);
             self.held.clear();
             self.sent.clear();
+            self.amends.clear();
+            (self.ended, self.amending) = (None, false);
         }
         self.held.resize(frame.cells.len(), 0);
         self.sent.resize(frame.cells.len(), 0);
@@ -115,6 +199,11 @@ impl Cursor {
     /// The next thing to send of the frame begun, taken as sent; `None` once it is at its end, or when there is no more
     /// of it yet.
     pub fn step(&mut self) -> Option<VideoStep> {
+        if self.amending
+            && let Some(step) = self.amend()
+        {
+            return Some(step);
+        }
         let pass = self.pass.as_mut()?;
         let frame = &pass.extent.frame;
         if std::mem::take(&mut pass.announce) {
@@ -130,7 +219,10 @@ impl Cursor {
             ) else {
                 continue;
             };
-            pass.left -= cell.bytes.len();
+            pass.left -= cell.bytes.len().min(pass.left);
+            if *held == cell.version + 1 {
+                continue;
+            }
             *held = cell.version + 1;
             *sent = number;
             return Some(VideoStep::Cell {
@@ -146,7 +238,7 @@ impl Cursor {
             self.pass = None;
             return None;
         }
-        self.pass = None;
+        self.ended = self.pass.take().map(|pass| pass.extent.frame);
         Some(VideoStep::End {
             rung,
             frame: number,
@@ -283,6 +375,57 @@ mod tests {
         assert!(cursor.goes_on_with(&next));
         cursor.aim(next);
         assert_eq!(drain(&mut cursor), ["1@6", "0@6", "end 6"]);
+    }
+
+    #[test]
+    fn what_did_not_come_of_the_frame_under_way_goes_once_more_with_it() {
+        let mut cursor = Cursor::new();
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
+        cursor.step();
+        cursor.step();
+        cursor.lost(1, 1, 0);
+        assert_eq!(drain(&mut cursor), ["0@1", "1@1", "2@1", "end 1"]);
+    }
+
+    #[test]
+    fn what_did_not_come_of_a_frame_that_ended_completes_it_though_the_next_is_under_way() {
+        let mut cursor = Cursor::new();
+        cursor.aim(whole(1, 1, &[1, 1, 1]));
+        drain(&mut cursor);
+        cursor.aim(whole(1, 2, &[2, 1, 2]));
+        cursor.step();
+        cursor.lost(1, 1, 1);
+        cursor.lost(1, 1, 2);
+        cursor.lost(2, 1, 0);
+        cursor.lost(1, 1, 9);
+        assert_eq!(drain(&mut cursor), ["2@1", "1@1", "end 1", "2@2", "end 2"]);
+        assert!(!cursor.is_lacking());
+    }
+
+    #[test]
+    fn what_did_not_come_goes_once_more_while_nothing_is_new() {
+        let mut cursor = Cursor::new();
+        cursor.aim(whole(1, 1, &[1, 1]));
+        drain(&mut cursor);
+        cursor.lost(1, 1, 1);
+        cursor.lost(1, 1, 1);
+        assert!(cursor.is_free() && cursor.is_lacking());
+        assert_eq!(drain(&mut cursor), ["1@1", "end 1"]);
+        assert_eq!(drain(&mut cursor), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_did_not_come_of_an_unfinished_frame_comes_with_its_rest() {
+        let mut cursor = Cursor::new();
+        cursor.aim(Extent {
+            frame: frame(1, 5, &[5, 5, 5]),
+            cells: 2,
+        });
+        drain(&mut cursor);
+        cursor.lost(1, 5, 0);
+        assert!(!cursor.is_lacking());
+        cursor.aim(whole(1, 5, &[5, 5, 5]));
+        assert_eq!(drain(&mut cursor), ["2@5", "0@5", "end 5"]);
     }
 
     #[test]

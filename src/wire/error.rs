@@ -20,6 +20,9 @@ pub enum WireError {
         /// Bytes of the message that came.
         have: usize,
     },
+    /// A datagram does not consist of a head and whole messages.
+    #[error("a datagram that does not consist of whole messages")]
+    Datagram,
     /// A body is shorter than its fields.
     #[error("a {0} message that is cut short")]
     Short(Kind),

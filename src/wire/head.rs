@@ -21,17 +21,23 @@ pub enum Kind {
     FrameEnd = 4,
     /// How far a viewer has read.
     Ack = 5,
+    /// Which datagrams came to a viewer.
+    Arrivals = 6,
+    /// Nothing lacks of this frame once these datagrams came.
+    Settled = 7,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Control,
         Self::Audio,
         Self::Cells,
         Self::CellPart,
         Self::FrameEnd,
         Self::Ack,
+        Self::Arrivals,
+        Self::Settled,
     ];
 
     /// `None` for kinds of a newer peer; the caller skips the message.
@@ -49,6 +55,8 @@ impl std::fmt::Display for Kind {
             Self::CellPart => "cell part",
             Self::FrameEnd => "frame end",
             Self::Ack => "acknowledgement",
+            Self::Arrivals => "arrivals",
+            Self::Settled => "settled",
         })
     }
 }

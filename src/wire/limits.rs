@@ -55,3 +55,15 @@ pub const MAX_RUNGS: usize = 8;
 
 /// The most answers that wait for a viewer to read; one that wants more without reading is sent away.
 pub const MAX_ANSWERS: usize = 64;
+
+/// Bytes of a datagram in front of its messages.
+pub const DATAGRAM_HEAD_LEN: usize = 8;
+
+/// The most holes that a viewer tells of at once.
+pub const MAX_HOLES: usize = 64;
+
+/// The most spans on which the end of a frame may depend.
+pub const MAX_RANGES: usize = 32;
+
+/// The largest cell that goes in parts in datagrams.
+pub const MAX_SPLIT_CELL: usize = 64 << 10;

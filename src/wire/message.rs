@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::cells::take_cells;
 use super::head::put_message;
 use super::limits::{AUDIO_HEAD_LEN, AUDIO_SAMPLES};
-use super::{Ack, CellPart, CellsWriter, Kind, Moment, Raw, WireError};
+use super::{Ack, Arrivals, CellPart, CellsWriter, Kind, Moment, Raw, Settled, WireError};
 use crate::media::{AudioCodec, AudioPacket, CellIndex, MAX_AUDIO_PACKET, MediaTime, SAMPLE_RATE};
 
 /// One message.
@@ -30,6 +30,10 @@ pub enum Message {
     FrameEnd(Moment),
     /// How far a viewer has read.
     Ack(Ack),
+    /// Which datagrams came to a viewer.
+    Arrivals(Arrivals),
+    /// Nothing lacks of this frame once these datagrams came.
+    Settled(Settled),
 }
 
 impl Message {
@@ -55,6 +59,8 @@ impl Message {
                 Self::FrameEnd(moment)
             }
             Kind::Ack => Self::Ack(Ack::take(body)?),
+            Kind::Arrivals => Self::Arrivals(Arrivals::take(body)?),
+            Kind::Settled => Self::Settled(Settled::take(body)?),
         }))
     }
 
@@ -79,6 +85,8 @@ impl Message {
             Self::CellPart(part) => part.put(out),
             Self::FrameEnd(moment) => put_message(out, Kind::FrameEnd, |out| moment.put(out)),
             Self::Ack(ack) => ack.put(out),
+            Self::Arrivals(arrivals) => arrivals.put(out),
+            Self::Settled(settled) => settled.put(out),
         }
     }
 }
@@ -304,7 +312,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(kind in 0_u8..7, body in bytes(0..400)) {
+        fn no_bytes_panic(kind in 0_u8..9, body in bytes(0..400)) {
             let _ = Message::decode(Raw { kind, flags: 0, body: body.clone() });
             let _ = crate::wire::ClientControl::decode(&body);
             let _ = crate::wire::ServerControl::decode(&body);

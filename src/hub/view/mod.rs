@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     hub::{Ladder, Step, Stream, stream::Lately},
-    media::{Extent, Level, VideoStep},
+    media::{CellIndex, Extent, Level, RungId, VideoStep},
     timeline::Cursor,
 };
 
@@ -69,6 +69,11 @@ impl View {
         self.cursor.left()
     }
 
+    /// A cell did not come.
+    pub(super) fn lost(&mut self, rung: RungId, frame: u64, index: CellIndex) {
+        self.cursor.lost(rung, frame, index);
+    }
+
     /// Gives up the frame that was begun if the next is of another level.
     pub(super) fn give_up(&mut self) -> bool {
         let gives_up =
@@ -98,7 +103,7 @@ impl View {
 
     /// The next thing to send.
     pub(super) fn next(&mut self) -> Option<VideoStep> {
-        if self.cursor.is_free() {
+        if self.cursor.is_free() && !self.cursor.is_lacking() {
             // Before looking: what comes after that wakes again.
             self.current.frames.mark_unchanged();
             if let Some(next) = &mut self.next {

@@ -230,3 +230,37 @@ fn a_frame_of_which_all_was_had_ahead_and_that_never_ends_is_shown_after_a_while
     let update = video.due(None, now + Video::PATIENCE).expect("due");
     assert!(update.partial && update.cells.is_empty());
 }
+
+#[test]
+fn what_comes_of_the_next_frame_waits_for_its_end() {
+    let now = Instant::now();
+    let mut video = Video::new();
+    video.push(1, 1, at(100), cells(&[(0, b"a1")]), now);
+    video.push(1, 2, at(133), cells(&[(0, b"a2"), (1, b"b2")]), now);
+    video.push(1, 1, at(100), cells(&[(1, b"b1")]), now);
+    video.end(1, 1, at(100), now);
+    let update = video.due(None, now).expect("due");
+    assert_eq!((update.frame, update.capture), (1, at(100)));
+    assert_eq!(update.cells, cells(&[(0, b"a1"), (1, b"b1")]));
+    video.end(1, 2, at(133), now);
+    let update = video.due(None, now).expect("due");
+    assert_eq!(update.cells, cells(&[(0, b"a2"), (1, b"b2")]));
+    assert_eq!((update.frame, video.bytes()), (2, 0));
+}
+
+#[test]
+fn a_frame_that_never_ends_is_in_the_next() {
+    let now = Instant::now();
+    let mut video = Video::new();
+    video.push(1, 1, at(100), cells(&[(0, b"a1"), (1, b"b1")]), now);
+    video.push(1, 2, at(133), cells(&[(1, b"b2")]), now);
+    video.push(1, 3, at(166), cells(&[(2, b"c3")]), now);
+    video.end(1, 3, at(166), now);
+    let update = video.due(None, now).expect("due");
+    assert_eq!(
+        (update.frame, update.partial, update.skipped),
+        (3, false, 0)
+    );
+    assert_eq!(update.cells, cells(&[(0, b"a1"), (1, b"b2"), (2, b"c3")]));
+    assert_eq!(video.bytes(), 0);
+}

@@ -54,6 +54,20 @@ impl Acks {
         self.now |= frame || received - self.said >= self.soon;
     }
 
+    /// A frame is complete.
+    pub(super) fn hurry(&mut self) {
+        self.now |= self.unsaid_since.is_some();
+    }
+
+    /// As [`Self::next`], or at once if there is `news`.
+    pub(super) fn next_if(&mut self, news: bool, now: Instant) -> Option<Ack> {
+        if news {
+            self.unsaid_since.get_or_insert(now);
+            self.now = true;
+        }
+        self.next(now)
+    }
+
     /// When to say something.
     pub(super) fn due(&self) -> Option<Instant> {
         let since = self.unsaid_since?;

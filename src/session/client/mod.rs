@@ -1,14 +1,17 @@
 //! The viewer's side of a session.
 
 mod acks;
+mod datagrams;
 mod event;
 mod receive;
+mod tracker;
 
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use self::acks::Acks;
+use self::datagrams::Mail;
 use self::receive::Receiver;
 use super::clock::Clock;
 use super::core::Core;
@@ -38,6 +41,9 @@ pub struct Session {
     pong: Option<u64>,
     report: Option<Report>,
     acks: Acks,
+    /// On a link with datagrams.
+    datagrams: bool,
+    mail: Mail,
     max_bps: Option<u64>,
 }
 
@@ -98,8 +104,15 @@ impl Session {
             pong: None,
             report: None,
             acks: Acks::new(now),
+            datagrams: false,
+            mail: Mail::default(),
             max_bps: want.max_bps,
         }
+    }
+
+    /// The link has datagrams: what came is told in them, see [`Self::datagram`].
+    pub const fn with_datagrams(&mut self) {
+        self.datagrams = true;
     }
 
     /// The link has just come up, however long that took: time-outs count from now, and pings begin, since one that was
@@ -125,6 +138,11 @@ impl Session {
         let frame = self
             .take(now)
             .inspect_err(|error| self.core.fail(error.clone(), now))?;
+        if self.datagrams {
+            return self
+                .look_again(now)
+                .inspect_err(|error| self.core.fail(error.clone(), now));
+        }
         if self.state == State::Streaming {
             self.acks.came(self.core.bytes_received(), frame, now);
         }
@@ -179,7 +197,11 @@ impl Session {
         }
         // A ping that cannot be written now is no reason to wake up.
         let ping = (room && self.linked).then_some(self.clock.due());
-        let ack = if room { self.acks.due() } else { None };
+        let ack = match (self.datagrams, room) {
+            (true, _) => self.datagram_due(now),
+            (false, true) => self.acks.due(),
+            (false, false) => None,
+        };
         let until = self.waits().map(|(until, _)| until);
         let first = [until, ping, ack].into_iter().flatten().min();
         let silence = self.core.deadline();
@@ -224,7 +246,7 @@ impl Session {
         };
         match kind {
             Kind::Control => self.control(ServerControl::decode(&raw.body)?, now),
-            Kind::Ack => Err(Misbehaviour::WrongDirection(kind)),
+            Kind::Ack | Kind::Arrivals | Kind::Settled => Err(Misbehaviour::WrongDirection(kind)),
             Kind::Audio | Kind::Cells | Kind::CellPart | Kind::FrameEnd => match self.state {
                 State::Welcome { .. } => Err(Misbehaviour::NoWelcome),
                 State::Idle => Err(Misbehaviour::NotSubscribed(kind)),
@@ -287,6 +309,7 @@ impl Session {
             } => {
                 self.answered(Asked::Subscribe)?;
                 self.receiver = Receiver::default();
+                self.new_mail();
                 self.state = State::Streaming;
                 self.core.tell(Event::Subscribed {
                     stream,
@@ -297,6 +320,7 @@ impl Session {
             ServerControl::Unsubscribed => {
                 self.answered(Asked::Unsubscribe)?;
                 self.receiver = Receiver::default();
+                self.new_mail();
                 self.state = State::Idle;
                 self.core.tell(Event::Unsubscribed);
             }
@@ -357,7 +381,9 @@ impl Session {
     /// Appends one chunk to `out`, which is empty.
     fn fill(&mut self, now: Instant, out: &mut BytesMut) {
         self.core.begin(out);
-        if let Some(ack) = self.acks.next(now) {
+        if !self.datagrams
+            && let Some(ack) = self.acks.next(now)
+        {
             // Such a message always fits.
             let _ = Message::Ack(ack).encode(out);
         }

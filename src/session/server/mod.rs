@@ -1,10 +1,13 @@
 //! The server's side of a session.
 
 mod cap;
+mod datagrams;
 mod event;
 mod flight;
 mod frames;
+mod ledger;
 mod pace;
+mod parcels;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,17 +17,20 @@ use bytes::BytesMut;
 use self::cap::Cap;
 use self::flight::Flight;
 use self::frames::{Complete, Frames};
+use self::ledger::Lost;
 use self::pace::Pace;
+use self::parcels::Parcels;
 use super::core::Core;
 use super::outbox::Outbox;
 use super::{CloseReason, Feature, Feed, Misbehaviour, Output, SessionError};
-use crate::media::MediaTime;
+use crate::media::{MediaTime, RungId};
 use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
 use crate::wire::{
     Ack, ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, StreamName, Text,
 };
 
 pub use event::{Event, Offer, Subscription};
+pub use parcels::Whole;
 
 /// One viewer's session, as the server has it. See [the contract](super#the-contract).
 #[derive(Debug)]
@@ -40,6 +46,10 @@ pub struct Session {
     ping: bool,
     pings: u64,
     outbox: Outbox,
+    /// In place of the outbox, on a link with datagrams.
+    parcels: Option<Box<Parcels>>,
+    /// Cells that did not come, yet to be told to the feed.
+    lost: Vec<(RungId, Lost)>,
     flight: Flight,
     frames: Frames,
     /// Frames that the viewer has, yet to be judged.
@@ -80,12 +90,20 @@ impl Session {
             ping: false,
             pings: 0,
             outbox: Outbox::default(),
+            parcels: None,
+            lost: Vec::new(),
             flight: Flight::new(now),
             frames: Frames::default(),
             complete: Vec::new(),
             pace: Pace::new(now),
             cap: Cap::default(),
         }
+    }
+
+    /// The link has datagrams: sound and picture go in them, see [`Self::datagram`].
+    pub fn with_datagrams(mut self) -> Self {
+        self.parcels = Some(Box::default());
+        self
     }
 
     /// Takes all of `bytes`, which were read from the link. After an error poll until it is closed.
@@ -131,7 +149,9 @@ impl Session {
         if out.is_empty() {
             capped = self.fill(now, feed, out);
             if !out.is_empty() {
-                self.sent(out.len(), now);
+                if self.parcels.is_none() {
+                    self.sent(out.len(), now);
+                }
                 return Output::Send;
             }
         }
@@ -148,10 +168,8 @@ impl Session {
 
     fn take(&mut self, now: Instant) -> Result<(), SessionError> {
         while let Some((at, raw)) = self.core.pull(now)? {
-            self.message(raw, now).map_err(|fault| match fault {
-                Fault::Misbehaviour(what) => SessionError::Misbehaved { at, what },
-                Fault::Incompatible(feature) => SessionError::Incompatible(feature),
-            })?;
+            self.message(raw, now)
+                .map_err(|fault| fault.into_error(at))?;
         }
         Ok(())
     }
@@ -167,7 +185,9 @@ impl Session {
                 Message::Audio(_)
                 | Message::Cells { .. }
                 | Message::CellPart(_)
-                | Message::FrameEnd(_),
+                | Message::FrameEnd(_)
+                | Message::Arrivals(_)
+                | Message::Settled(_),
             )
             | None => Err(Misbehaviour::WrongDirection(kind).into()),
         }
@@ -199,7 +219,7 @@ impl Session {
             } => self.subscribe(stream, video, audio, max_bps, now)?,
             ClientControl::Unsubscribe => {
                 self.answer(ServerControl::Unsubscribed)?;
-                self.outbox.clear();
+                self.forget();
                 if self.state == State::Streaming {
                     self.state = State::Idle;
                     self.core.tell(Event::Unsubscribed);
@@ -275,7 +295,7 @@ impl Session {
             video,
             audio,
         })?;
-        self.outbox.clear();
+        self.forget();
         self.frames = Frames::default();
         self.pace = Pace::new(now);
         let cap = [max_bps, self.offer.max_bps].into_iter().flatten().min();
@@ -287,6 +307,15 @@ impl Session {
             audio,
         }));
         Ok(())
+    }
+
+    /// What was chosen belongs to a subscription that is over.
+    fn forget(&mut self) {
+        self.outbox.clear();
+        self.lost.clear();
+        if let Some(parcels) = &mut self.parcels {
+            parcels.clear();
+        }
     }
 
     fn answer(&mut self, control: ServerControl) -> Result<(), Fault> {
@@ -308,6 +337,9 @@ impl Session {
         if self.state != State::Streaming {
             return None;
         }
+        if self.parcels.is_some() {
+            return self.fill_words(now, out);
+        }
         let room_at = self.cap.room_at(now);
         let mut picture = usize::try_from(self.flight.room()).unwrap_or(usize::MAX);
         if room_at > now {
@@ -326,6 +358,11 @@ impl Session {
         self.flight.send(bytes, now);
         self.cap.spend(bytes);
         let end = self.flight.sent_bytes();
+        if let Some(parcels) = &mut self.parcels {
+            for began in parcels.ended() {
+                self.frames.sent(began, end);
+            }
+        }
         for began in self.outbox.ended() {
             self.frames.sent(began, end);
         }
@@ -345,6 +382,9 @@ impl Session {
 
     /// Judges what the viewer has by now; whether that changed the step.
     fn judge(&mut self, feed: &mut dyn Feed, now: Instant) -> bool {
+        for (rung, Lost { frame, index }) in self.lost.drain(..) {
+            feed.lost(rung, frame, index);
+        }
         let before = self.pace.step();
         if self.flight.is_growing(now) {
             self.complete.clear();
@@ -353,8 +393,12 @@ impl Session {
             self.pace
                 .complete(frame.began, frame.age, feed.steps(), now);
         }
+        let under_way = match &self.parcels {
+            Some(parcels) => parcels.under_way(feed),
+            None => self.outbox.under_way(feed),
+        };
         let given_up = self.state == State::Streaming
-            && self.outbox.under_way(feed).is_some_and(|(began, bytes)| {
+            && under_way.is_some_and(|(began, bytes)| {
                 let takes = self.flight.takes(bytes, now);
                 takes.is_some_and(|takes| self.pace.give_up(began, takes, feed.steps(), now))
             });
@@ -364,6 +408,9 @@ impl Session {
         }
         if given_up && feed.give_up() {
             self.outbox.give_up();
+            if let Some(parcels) = &mut self.parcels {
+                parcels.give_up();
+            }
         }
         step != before
     }
@@ -403,6 +450,16 @@ impl Session {
 enum Fault {
     Misbehaviour(Misbehaviour),
     Incompatible(Feature),
+}
+
+impl Fault {
+    /// With the place of the message in what was read.
+    fn into_error(self, at: u64) -> SessionError {
+        match self {
+            Self::Misbehaviour(what) => SessionError::Misbehaved { at, what },
+            Self::Incompatible(feature) => SessionError::Incompatible(feature),
+        }
+    }
 }
 
 impl<T: Into<Misbehaviour>> From<T> for Fault {

@@ -38,6 +38,8 @@ fn a_chunk_is_control_then_sound_then_picture() {
             Message::CellPart(_) => "part",
             Message::FrameEnd(_) => "end",
             Message::Ack(_) => "ack",
+            Message::Arrivals(_) => "arrivals",
+            Message::Settled(_) => "settled",
         })
         .collect();
     assert_eq!(

@@ -1,0 +1,331 @@
+//! The part of a viewer's session that is about datagrams.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::tracker::Tracker;
+use super::{Event, Session, State};
+use crate::session::{Misbehaviour, SessionError};
+use crate::wire::limits::{DATAGRAM_HEAD_LEN, HEAD_LEN, MOMENT_LEN};
+use crate::wire::{Datagram, Kind, Message, Moment, Settled, WireError, begin_datagram};
+
+/// What came in datagrams, and what waits.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    tracker: Tracker,
+    /// Datagrams that came before what they need was said on the link's stream; not counted as come.
+    early: VecDeque<Bytes>,
+    early_bytes: usize,
+    /// Frames that are not known to be complete, in order.
+    unsettled: VecDeque<Settled>,
+    /// The newest frame that is complete, by its number.
+    complete: Option<u64>,
+    sounds: Sounds,
+    /// What was told last is told again.
+    again: bool,
+    /// Where the next datagram of ours stands.
+    position: u64,
+}
+
+/// Which packets of sound came: each comes twice.
+#[derive(Debug, Default)]
+struct Sounds {
+    newest: Option<u64>,
+    /// By distance from the newest.
+    came: u64,
+}
+
+impl Sounds {
+    /// Whether this one is new; one from too far back never is.
+    fn is_new(&mut self, seq: u64) -> bool {
+        let Some(newest) = self.newest else {
+            (self.newest, self.came) = (Some(seq), 1);
+            return true;
+        };
+        if seq > newest {
+            let by = u32::try_from(seq - newest).unwrap_or(u32::MAX);
+            self.came = self.came.checked_shl(by).unwrap_or(0) | 1;
+            self.newest = Some(seq);
+            return true;
+        }
+        let bit = u32::try_from(newest - seq).map_or(0, |by| 1_u64.checked_shl(by).unwrap_or(0));
+        let new = bit != 0 && self.came & bit == 0;
+        self.came |= bit;
+        new
+    }
+}
+
+impl Session {
+    /// Takes a datagram. After an error poll until it is closed.
+    pub fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
+        if !self.core.is_open() {
+            return Ok(());
+        }
+        self.linked(now);
+        self.take_datagram(datagram, now)
+            .inspect_err(|error| self.core.fail(error.clone(), now))
+    }
+
+    /// Takes all that came on a stream of its own: a whole picture.
+    pub fn handle_whole(&mut self, mut whole: Bytes, now: Instant) -> Result<(), SessionError> {
+        if !self.core.is_open() {
+            return Ok(());
+        }
+        if whole.len() <= DATAGRAM_HEAD_LEN + HEAD_LEN + MOMENT_LEN {
+            let error = at_message(0, WireError::Datagram.into());
+            self.core.fail(error.clone(), now);
+            return Err(error);
+        }
+        let length = whole.len();
+        let jpeg = whole.split_off(DATAGRAM_HEAD_LEN + HEAD_LEN + MOMENT_LEN);
+        let taken = self.take_whole(whole, length, jpeg, now);
+        taken.inspect_err(|error| self.core.fail(error.clone(), now))
+    }
+
+    /// Appends to `out`, which is empty, a datagram to be sent at once. Whether there was any. To be called, on a link
+    /// with datagrams, when `poll` gave [`Output::Idle`](crate::session::Output::Idle).
+    pub fn datagram(&mut self, now: Instant, out: &mut BytesMut) -> bool {
+        if !self.core.is_open() || self.state != State::Streaming {
+            return false;
+        }
+        let mail = &mut self.mail;
+        let news = mail.tracker.has_news(now);
+        self.acks.came(mail.tracker.until(now), news, now);
+        let Some(ack) = self.acks.next_if(news || mail.again, now) else {
+            return false;
+        };
+        // A loss is told twice at once: on a line that loses, that may be lost too.
+        mail.again = news;
+        begin_datagram(mail.position, out);
+        let arrivals = mail.tracker.tell(ack.held, now);
+        // Such a message always fits.
+        let _ = Message::Arrivals(arrivals).encode(out);
+        mail.position += out.len() as u64;
+        true
+    }
+
+    /// When a datagram should be asked for, though nothing comes.
+    pub(super) fn datagram_due(&self, now: Instant) -> Option<Instant> {
+        let late = self.mail.tracker.due(now);
+        [late, self.acks.due()].into_iter().flatten().min()
+    }
+
+    /// The subscription is another: what came for the one before is void.
+    pub(super) fn new_mail(&mut self) {
+        let mail = &mut self.mail;
+        mail.unsettled.clear();
+        (mail.complete, mail.sounds) = (None, Sounds::default());
+    }
+
+    /// What is said on the stream may be what datagrams waited for.
+    pub(super) fn look_again(&mut self, now: Instant) -> Result<(), SessionError> {
+        let waiting = self.mail.early.len();
+        for _ in 0..waiting {
+            let Some(datagram) = self.mail.early.pop_front() else {
+                break;
+            };
+            self.mail.early_bytes -= datagram.len();
+            self.take_datagram(datagram, now)?;
+        }
+        Ok(())
+    }
+
+    fn take_datagram(&mut self, bytes: Bytes, now: Instant) -> Result<(), SessionError> {
+        let fail = |what: WireError| at_message(0, what.into());
+        let mut datagram = Datagram::open(bytes.clone()).map_err(fail)?;
+        let span = datagram.span.clone();
+        let fail = |what: WireError| at_message(span.start, what.into());
+        let mut messages = Vec::with_capacity(4);
+        while let Some(raw) = datagram.pull().map_err(fail)? {
+            let kind = Kind::from_wire(raw.kind);
+            let message = Message::decode(raw).map_err(fail)?;
+            if let (Some(kind @ (Kind::Control | Kind::Ack | Kind::Arrivals)), _) = (kind, &message)
+            {
+                let what = Misbehaviour::WrongDirection(kind);
+                return Err(at_message(span.start, what));
+            }
+            messages.extend(message);
+        }
+        if !self.understands(&messages) {
+            self.mail.put_aside(bytes);
+            return Ok(());
+        }
+        if !self.mail.tracker.came(span.clone(), now) {
+            return Ok(());
+        }
+        for message in messages {
+            self.take_message(message)
+                .map_err(|what| at_message(span.start, what))?;
+        }
+        let until = self.mail.tracker.until(now);
+        self.acks.came(until, false, now);
+        self.settle();
+        Ok(())
+    }
+
+    /// Whether all that these need was said on the stream.
+    fn understands(&self, messages: &[Message]) -> bool {
+        self.state == State::Streaming
+            && messages.iter().all(|message| match message {
+                Message::Cells { moment, .. } => self.receiver.knows(moment.rung),
+                Message::CellPart(part) => self.receiver.knows(part.moment.rung),
+                Message::Settled(settled) => self.receiver.knows(settled.moment.rung),
+                Message::FrameEnd(moment) => self.receiver.knows(moment.rung),
+                Message::Control(_)
+                | Message::Audio(_)
+                | Message::Ack(_)
+                | Message::Arrivals(_) => true,
+            })
+    }
+
+    fn take_message(&mut self, message: Message) -> Result<(), Misbehaviour> {
+        match message {
+            Message::Settled(settled) => self.mail.unsettled(settled),
+            Message::Audio(packet) => {
+                if self.mail.sounds.is_new(packet.seq) {
+                    self.core.tell(Event::Audio(packet));
+                }
+            }
+            Message::CellPart(part) => {
+                if let Some(event) = self.receiver.loose_part(part)? {
+                    self.core.tell(event);
+                }
+            }
+            Message::Control(_)
+            | Message::Cells { .. }
+            | Message::FrameEnd(_)
+            | Message::Ack(_)
+            | Message::Arrivals(_) => {
+                if let Some(event) = self.receiver.media(message)? {
+                    self.core.tell(event);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_whole(
+        &mut self,
+        head: Bytes,
+        length: usize,
+        jpeg: Bytes,
+        now: Instant,
+    ) -> Result<(), SessionError> {
+        let fail = |what: WireError| at_message(0, what.into());
+        let mut head = Datagram::open(head).map_err(fail)?;
+        let start = head.span.start;
+        let raw = head.pull().map_err(fail)?;
+        let message = raw.map(Message::decode).transpose().map_err(fail)?;
+        let Some(Some(Message::FrameEnd(moment))) = message else {
+            return Err(fail(WireError::Datagram));
+        };
+        self.mail
+            .tracker
+            .came(start..start.saturating_add(length as u64), now);
+        let until = self.mail.tracker.until(now);
+        self.acks.came(until, true, now);
+        let known = self.state == State::Streaming && self.receiver.knows(moment.rung);
+        if !known || self.mail.complete >= Some(moment.frame) {
+            return Ok(());
+        }
+        let cells = Message::Cells {
+            moment,
+            cells: vec![(0, jpeg)],
+        };
+        let told = self.receiver.media(cells);
+        let told = told.map_err(|what| at_message(start, what))?;
+        if let Some(event) = told {
+            self.core.tell(event);
+        }
+        self.complete(moment);
+        Ok(())
+    }
+
+    /// Tells which frames are complete by now, the oldest first.
+    fn settle(&mut self) {
+        let mail = &mut self.mail;
+        let newest = mail
+            .unsettled
+            .iter()
+            .rposition(|settled| mail.tracker.has(&settled.needs));
+        let Some(newest) = newest else {
+            return;
+        };
+        let done: Vec<Settled> = mail.unsettled.drain(..=newest).collect();
+        for settled in done {
+            if self.mail.tracker.has(&settled.needs) {
+                self.complete(settled.moment);
+            }
+        }
+    }
+
+    fn complete(&mut self, moment: Moment) {
+        if self.mail.complete >= Some(moment.frame) {
+            return;
+        }
+        self.mail.complete = Some(moment.frame);
+        self.acks.hurry();
+        self.core.tell(Event::FrameEnd {
+            rung: moment.rung,
+            frame: moment.frame,
+            capture: moment.capture,
+        });
+    }
+}
+
+impl Mail {
+    /// The newest word about a frame counts.
+    fn unsettled(&mut self, settled: Settled) {
+        let frame = settled.moment.frame;
+        if self.complete >= Some(frame) {
+            return;
+        }
+        let at = self
+            .unsettled
+            .partition_point(|held| held.moment.frame < frame);
+        match self.unsettled.get_mut(at) {
+            Some(held) if held.moment.frame == frame => *held = settled,
+            Some(_) | None => self.unsettled.insert(at, settled),
+        }
+        if self.unsettled.len() > MOST_UNSETTLED {
+            self.unsettled.pop_front();
+        }
+    }
+
+    /// Keeps a datagram for later; what is too much has not come.
+    fn put_aside(&mut self, datagram: Bytes) {
+        if self.early_bytes + datagram.len() <= MOST_EARLY {
+            self.early_bytes += datagram.len();
+            self.early.push_back(datagram);
+        }
+    }
+}
+
+fn at_message(at: u64, what: Misbehaviour) -> SessionError {
+    SessionError::Misbehaved { at, what }
+}
+
+/// Frames whose end is known and that lack something.
+const MOST_UNSETTLED: usize = 8;
+
+/// Bytes of datagrams that wait for a word on the stream; a first picture's.
+const MOST_EARLY: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_that_comes_twice_or_late_is_taken_once() {
+        let mut sounds = Sounds::default();
+        let told: Vec<bool> = [70, 71, 70, 73, 72, 72, 73, 200, 72, 199, 137, 136, 199]
+            .map(|seq| sounds.is_new(seq))
+            .to_vec();
+        let new = [
+            true, true, false, true, true, false, false, true, false, true, true, false, false,
+        ];
+        assert_eq!(told, new);
+    }
+}

@@ -1,0 +1,483 @@
+//! Media in datagrams: each holds whole messages, and is of use whatever becomes of the others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::ledger::{Ledger, Lost, NotSent, Sent};
+use crate::media::{AudioPacket, CellIndex, RungId, RungKind, VideoStep};
+use crate::session::Feed;
+use crate::wire::limits::{
+    AUDIO_HEAD_LEN, CELL_HEAD_LEN, DATAGRAM_HEAD_LEN, HEAD_LEN, MAX_CELL, MAX_SPLIT_CELL,
+    PART_HEAD_LEN,
+};
+use crate::wire::{
+    Arrivals, CellPart, CellsWriter, Message, Moment, RungInfo, ServerControl, Settled, Span,
+    begin_datagram, put_audio,
+};
+
+/// Fills datagrams with media. Holds at most one step of the picture that did not fit the last one, or the cell of
+/// which parts are under way.
+#[derive(Debug, Default)]
+pub(super) struct Parcels {
+    ledger: Ledger,
+    held: Option<VideoStep>,
+    large: Option<LargeCell>,
+    /// The rung announced last: its name, and whether its pictures go whole.
+    rung: Option<(RungId, bool)>,
+    /// Yet to be said over the link's stream.
+    rungs: VecDeque<RungInfo>,
+    /// Packets of sound that no datagram takes: they go the same way.
+    large_sounds: VecDeque<Arc<AudioPacket>>,
+    /// A whole picture, yet to be sent.
+    whole: Option<Whole>,
+    /// The frame that ended last, and how often that is yet to be said.
+    settled: Option<(Moment, u8)>,
+    /// It was said just now, and goes once more at once: were that datagram lost, the viewer would learn of it, and of
+    /// what else is missing at the end of the frame, only by what comes next.
+    echo: bool,
+    /// The packet before: it goes once more with the next.
+    sound: Option<Arc<AudioPacket>>,
+    /// When the frame under way was begun; nameless while only its rung was.
+    began: Option<(Option<u64>, Instant)>,
+    /// The newest frame that ended.
+    last: Option<u64>,
+    /// Bytes of its cells that were sent.
+    gone: usize,
+    /// When the frames that ended were begun, yet to be taken; reused.
+    ended: Vec<Instant>,
+    /// Datagrams that go twice, behind what else there is to send: with what did not come the first time.
+    twice: VecDeque<Bytes>,
+    /// The datagram being filled is one of them.
+    amends: bool,
+    /// What the datagram being filled has; reused.
+    cells: Vec<Sent>,
+    /// Of which frame.
+    frame: u64,
+    /// Reused.
+    needs: Vec<Span>,
+}
+
+/// A cell that goes in parts.
+#[derive(Debug)]
+struct LargeCell {
+    moment: Moment,
+    index: CellIndex,
+    total: u32,
+    rest: Bytes,
+    /// The position of its first part.
+    began: u64,
+}
+
+/// A picture that goes on a stream of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// What goes before it.
+    pub head: Bytes,
+    /// The picture.
+    pub jpeg: Bytes,
+}
+
+impl Parcels {
+    /// Forgets what belongs to a subscription that is over; positions go on.
+    pub(super) fn clear(&mut self) {
+        let mut ledger = std::mem::take(&mut self.ledger);
+        ledger.turn(0);
+        *self = Self {
+            ledger,
+            ..Self::default()
+        };
+    }
+
+    /// A rung to be announced on the link's stream before its cells can be understood.
+    pub(super) fn next_rung(&mut self) -> Option<ServerControl> {
+        Some(ServerControl::Rung(self.rungs.pop_front()?))
+    }
+
+    /// A packet of sound that no datagram takes.
+    pub(super) fn next_sound(&mut self) -> Option<Arc<AudioPacket>> {
+        self.large_sounds.pop_front()
+    }
+
+    /// Whether the link's stream has something to say.
+    pub(super) fn has_words(&self) -> bool {
+        !self.rungs.is_empty() || !self.large_sounds.is_empty()
+    }
+
+    /// A picture to be sent on a stream of its own, in place of an older one that is still under way.
+    pub(super) const fn next_whole(&mut self) -> Option<Whole> {
+        self.whole.take()
+    }
+
+    /// When the frames that ended in what was sent last were begun.
+    pub(super) fn ended(&mut self) -> impl Iterator<Item = Instant> {
+        self.ended.drain(..)
+    }
+
+    /// The frame under way: when it was begun, and how many bytes its cells have in all.
+    pub(super) fn under_way(&self, feed: &dyn Feed) -> Option<(Instant, usize)> {
+        let held = match &self.held {
+            Some(VideoStep::Cell { bytes, .. }) => bytes.len(),
+            Some(VideoStep::Rung(_) | VideoStep::End { .. }) | None => 0,
+        };
+        let large = self.large.as_ref().map_or(0, |large| large.rest.len());
+        let (_, began) = self.began?;
+        Some((began, self.gone + held + large + feed.left()))
+    }
+
+    /// The feed has given up the frame under way.
+    pub(super) fn give_up(&mut self) {
+        (self.held, self.large, self.began, self.gone) = (None, None, None, 0);
+    }
+
+    /// The viewer says what came; the feed is told what did not.
+    pub(super) fn arrived(
+        &mut self,
+        arrivals: &Arrivals,
+        lost: &mut Vec<(RungId, Lost)>,
+    ) -> Result<(), NotSent> {
+        let Some((rung, _)) = self.rung else {
+            return self.ledger.arrived(arrivals, &mut |_| {});
+        };
+        self.ledger
+            .arrived(arrivals, &mut |cell| lost.push((rung, cell)))?;
+        if let Some((moment, _)) = self.settled
+            && lost.iter().any(|(_, lost)| lost.frame <= moment.frame)
+        {
+            // It is not complete until they were sent anew.
+            self.settled = None;
+        }
+        Ok(())
+    }
+
+    /// Appends a datagram of at most `room` bytes to `out`, which is empty, with of the picture about `picture` bytes;
+    /// nothing if there is nothing to send.
+    pub(super) fn fill(
+        &mut self,
+        feed: &mut dyn Feed,
+        picture: usize,
+        now: Instant,
+        room: usize,
+        out: &mut BytesMut,
+    ) {
+        begin_datagram(self.ledger.position(), out);
+        self.cells.clear();
+        self.amends = false;
+        let again = std::mem::take(&mut self.echo) | self.put_sound(feed, room, out);
+        if picture > 0 {
+            self.put_picture(feed, now, room, out);
+        }
+        if again {
+            // A frame whose last datagram was lost is settled with the next sound.
+            self.put_settled(room, out);
+        }
+        if out.len() == DATAGRAM_HEAD_LEN {
+            out.clear();
+            return;
+        }
+        if self.amends && self.twice.len() < MOST_TWICE {
+            self.twice.push_back(Bytes::copy_from_slice(out));
+        }
+        // What falls out of memory was under way for longer than any line takes.
+        self.ledger
+            .send(out.len(), self.frame, &self.cells, &mut |_| {});
+    }
+
+    /// A datagram that was sent and goes once more as it is, if it has no more than `room` bytes.
+    pub(super) fn next_again(&mut self, room: usize) -> Option<Bytes> {
+        self.twice.pop_front().filter(|again| again.len() <= room)
+    }
+
+    /// Whether there was any.
+    fn put_sound(&mut self, feed: &mut dyn Feed, room: usize, out: &mut BytesMut) -> bool {
+        let mut spoke = false;
+        // Two packets of the longest kind do not fit, and what was asked of the feed counts as sent.
+        while left(room, out) >= AUDIO_ROOM
+            && let Some(packet) = feed.next_audio()
+        {
+            let size = |packet: &AudioPacket| HEAD_LEN + AUDIO_HEAD_LEN + packet.bytes.len();
+            let before = self.sound.replace(Arc::clone(&packet));
+            if let Some(before) = before
+                && !spoke
+                && size(&before) + size(&packet) <= left(room, out)
+            {
+                let _ = put_audio(out, &before);
+            }
+            if size(&packet) <= left(room, out) {
+                // A packet that cannot be said is a fault of ours, and a gap in the sound all that it may cost.
+                let _ = put_audio(out, &packet);
+            } else {
+                if self.large_sounds.len() == MOST_SOUNDS {
+                    self.large_sounds.pop_front();
+                }
+                self.large_sounds.push_back(packet);
+            }
+            spoke = true;
+        }
+        spoke
+    }
+
+    fn put_picture(&mut self, feed: &mut dyn Feed, now: Instant, room: usize, out: &mut BytesMut) {
+        let mut open: Option<CellsWriter> = None;
+        loop {
+            if self.large.is_some() {
+                if !self.put_part(room, out) {
+                    return;
+                }
+                open = None;
+                continue;
+            }
+            let step = match self.held.take() {
+                Some(step) => step,
+                None => {
+                    let Some(step) = feed.next_video() else {
+                        return;
+                    };
+                    self.note(&step, now);
+                    step
+                }
+            };
+            if let Err(step) = self.put_step(step, &mut open, room, out) {
+                self.held = Some(step);
+                return;
+            }
+            if self.whole.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps in mind when frames are begun, and when those that end were. What is sent again of an older one begins and
+    /// ends none.
+    fn note(&mut self, step: &VideoStep, now: Instant) {
+        match step {
+            VideoStep::Rung(_) => self.began = Some((None, now)),
+            VideoStep::Cell { frame, .. } => {
+                let (of, since) = *self.began.get_or_insert((None, now));
+                match of {
+                    None if self.last < Some(*frame) => self.began = Some((Some(*frame), since)),
+                    Some(of) if of < *frame => self.began = Some((Some(*frame), now)),
+                    None => self.began = None,
+                    Some(_) => {}
+                }
+            }
+            VideoStep::End { frame, .. } => {
+                if self.last >= Some(*frame) {
+                    return;
+                }
+                self.last = Some(*frame);
+                let (_, since) = self.began.take().unwrap_or((None, now));
+                self.ended.push(since);
+                self.gone = 0;
+            }
+        }
+    }
+
+    /// Appends one step; gives it back if there is no room for it.
+    fn put_step(
+        &mut self,
+        step: VideoStep,
+        open: &mut Option<CellsWriter>,
+        room: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), VideoStep> {
+        match &step {
+            VideoStep::Rung(rung) => {
+                let whole = matches!(rung.kind, RungKind::Whole { .. });
+                self.rung = Some((rung.id, whole));
+                self.ledger.turn(rung.cells());
+                self.rungs.push_back(RungInfo::of(rung));
+                Ok(())
+            }
+            VideoStep::Cell {
+                rung,
+                frame,
+                capture,
+                index,
+                bytes,
+            } => {
+                let moment = Moment {
+                    rung: *rung,
+                    frame: *frame,
+                    capture: *capture,
+                };
+                // One datagram has cells of one frame: it is lost as a whole.
+                let mixed = !self.cells.is_empty() && self.frame != *frame;
+                if mixed || !self.put_cell(moment, *index, bytes, open, room, out) {
+                    return Err(step);
+                }
+                Ok(())
+            }
+            VideoStep::End {
+                rung,
+                frame,
+                capture,
+            } => {
+                let moment = Moment {
+                    rung: *rung,
+                    frame: *frame,
+                    capture: *capture,
+                };
+                *open = None;
+                if self.rung.is_some_and(|(_, whole)| whole) {
+                    // Where a picture is one stream, its end is the frame's.
+                    return Ok(());
+                }
+                self.settled = Some((moment, SAID));
+                self.echo = true;
+                self.put_settled(room, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether there was room.
+    fn put_cell(
+        &mut self,
+        moment: Moment,
+        index: CellIndex,
+        bytes: &Bytes,
+        open: &mut Option<CellsWriter>,
+        room: usize,
+        out: &mut BytesMut,
+    ) -> bool {
+        let position = self.ledger.position();
+        if self.rung.is_some_and(|(_, whole)| whole) {
+            if bytes.len() <= MAX_CELL {
+                self.put_whole(moment, bytes);
+            }
+            return true;
+        }
+        let alone = DATAGRAM_HEAD_LEN + CellsWriter::first_len(bytes.len());
+        if alone > room {
+            // A cell of a picture's 160x16 pixels is never so large; what cannot be said is left out.
+            if let Ok(total) = u32::try_from(bytes.len())
+                && bytes.len() <= MAX_SPLIT_CELL
+            {
+                *open = None;
+                self.frame = moment.frame;
+                self.large = Some(LargeCell {
+                    moment,
+                    index,
+                    total,
+                    rest: bytes.clone(),
+                    began: position,
+                });
+            }
+            return true;
+        }
+        match open {
+            Some(writer) if writer.moment() == moment => {
+                if left(room, out) < CELL_HEAD_LEN + bytes.len() {
+                    return false;
+                }
+                let _ = writer.push(out, index, bytes);
+            }
+            Some(_) | None => {
+                if left(room, out) < CellsWriter::first_len(bytes.len()) {
+                    return false;
+                }
+                *open = CellsWriter::begin(out, moment, index, bytes).ok();
+            }
+        }
+        self.frame = moment.frame;
+        self.amends |= self.last >= Some(moment.frame);
+        self.cells.push(Sent {
+            index,
+            began: position,
+        });
+        self.gone += bytes.len();
+        true
+    }
+
+    /// Appends the next part of the large cell; whether there was room.
+    fn put_part(&mut self, room: usize, out: &mut BytesMut) -> bool {
+        let space = left(room, out).saturating_sub(HEAD_LEN + PART_HEAD_LEN);
+        let Some(large) = &mut self.large else {
+            return true;
+        };
+        let mixed = !self.cells.is_empty() && self.frame != large.moment.frame;
+        if mixed || space < large.rest.len().min(LEAST_PART) || space == 0 {
+            return false;
+        }
+        if large.rest.len() == large.total as usize {
+            large.began = self.ledger.position();
+        }
+        self.frame = large.moment.frame;
+        let rest = u32::try_from(large.rest.len()).unwrap_or(u32::MAX);
+        let part = CellPart {
+            moment: large.moment,
+            index: large.index,
+            offset: large.total.saturating_sub(rest),
+            total: large.total,
+            bytes: large.rest.split_to(space.min(large.rest.len())),
+        };
+        self.gone += part.bytes.len();
+        self.cells.push(Sent {
+            index: large.index,
+            began: large.began,
+        });
+        let done = large.rest.is_empty();
+        if Message::CellPart(part).encode(out).is_err() || done {
+            self.large = None;
+        }
+        true
+    }
+
+    fn put_whole(&mut self, moment: Moment, jpeg: &Bytes) {
+        let mut head = BytesMut::with_capacity(WHOLE_HEAD_LEN);
+        head.put_u64(self.ledger.position());
+        let _ = Message::FrameEnd(moment).encode(&mut head);
+        self.whole = Some(Whole {
+            head: head.freeze(),
+            jpeg: jpeg.clone(),
+        });
+        self.gone += jpeg.len();
+    }
+
+    /// `length` bytes of a whole picture were given to the link.
+    pub(super) fn sent_whole(&mut self, length: usize) {
+        self.ledger.stream(length);
+    }
+
+    /// Appends what the frame that ended last depends on, unless that was said often enough or there is no room.
+    fn put_settled(&mut self, room: usize, out: &mut BytesMut) {
+        let Some((moment, times)) = self.settled else {
+            return;
+        };
+        let mut needs = std::mem::take(&mut self.needs);
+        self.ledger.needs(moment.frame, &mut needs);
+        if Settled::len(needs.len()) <= left(room, out) {
+            let settled = Settled { moment, needs };
+            let _ = Message::Settled(settled.clone()).encode(out);
+            needs = settled.needs;
+            self.settled = (times > 1).then_some((moment, times - 1));
+        }
+        self.needs = needs;
+    }
+}
+
+fn left(room: usize, out: &BytesMut) -> usize {
+    room.saturating_sub(out.len())
+}
+
+/// How often the end of a frame is said, unless the next comes before.
+const SAID: u8 = 3;
+
+/// The least that a packet of sound is asked for with: a packet of 20 ms at 128 kbit/s.
+const AUDIO_ROOM: usize = HEAD_LEN + AUDIO_HEAD_LEN + 320;
+
+/// Packets of sound that wait for the link's stream; older ones are too late.
+const MOST_SOUNDS: usize = 8;
+
+/// More are not sent twice: so much was lost that more would make it worse.
+const MOST_TWICE: usize = 8;
+
+/// The least room that a part is begun in: smaller ones would be mostly head.
+const LEAST_PART: usize = 256;
+
+/// Bytes before a picture on a stream of its own: its position, and the moment as a frame end.
+pub(super) const WHOLE_HEAD_LEN: usize =
+    DATAGRAM_HEAD_LEN + HEAD_LEN + crate::wire::limits::MOMENT_LEN;
