@@ -8,6 +8,7 @@ pub mod dial;
 mod incoming;
 mod link;
 mod listen;
+pub mod memory;
 pub mod race;
 mod tcp;
 mod upgrade;
