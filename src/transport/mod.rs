@@ -8,6 +8,8 @@ pub mod dial;
 mod incoming;
 mod link;
 mod listen;
+pub mod memory;
+pub mod race;
 mod tcp;
 mod upgrade;
 
@@ -21,17 +23,20 @@ pub use upgrade::PROTOCOL;
 /// The ways in which bytes get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// QUIC over UDP.
+    Quic,
     /// TLS 1.3 over TCP, then an HTTP/1.1 request to upgrade, then nothing but our bytes.
     Tls,
 }
 
 impl Kind {
-    /// Every way there is.
-    pub const ALL: [Self; 1] = [Self::Tls];
+    /// Every way there is, the best one first.
+    pub const ALL: [Self; 2] = [Self::Quic, Self::Tls];
 
     /// As people and scripts write it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Quic => "quic",
             Self::Tls => "tls",
         }
     }

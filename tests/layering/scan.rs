@@ -26,6 +26,13 @@ impl Source {
             .trim_end_matches(".rs")
     }
 
+    /// Whether it is this module (`codec`), or belongs to this folder of one (`transport/race`).
+    pub(crate) fn is_in(&self, place: &str) -> bool {
+        let inside = self.name.strip_prefix("src/").unwrap_or(&self.name);
+        let rest = inside.strip_prefix(place);
+        rest.is_some_and(|rest| rest.starts_with(['/', '.']))
+    }
+
     pub(crate) fn is_root(&self) -> bool {
         self.name == "src/lib.rs"
     }

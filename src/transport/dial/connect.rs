@@ -1,4 +1,4 @@
-//! From a name to a TCP connection: the addresses tried in turn, each with a head start (RFC 8305, lightly).
+//! From a name to a TCP connection, by whichever of its addresses answers first.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::DialError;
+use crate::transport::race::{Addresses, Step};
 use crate::transport::tcp;
 
 pub(super) async fn connect(
@@ -22,7 +23,7 @@ pub(super) async fn connect(
         Ok(ip) => vec![SocketAddr::new(ip, port)],
         Err(_) => resolve(host, port, deadline).await?,
     };
-    let stream = race(interleave(addresses), each, deadline)
+    let stream = race(addresses, each, deadline)
         .await
         .map_err(|error| DialError::connect(server, error))?;
     tcp::tune(&stream).map_err(|source| DialError::Lost {
@@ -47,44 +48,26 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketA
     Ok(found)
 }
 
-/// The families in turn, beginning with the one that the system prefers; each in the system's order.
-fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let Some(first) = addresses.first().copied() else {
-        return addresses;
-    };
-    let (mut preferred, mut other): (Vec<_>, Vec<_>) = addresses
-        .into_iter()
-        .partition(|a| a.is_ipv6() == first.is_ipv6());
-    let mut order = Vec::with_capacity(preferred.len() + other.len());
-    preferred.reverse();
-    other.reverse();
-    while !(preferred.is_empty() && other.is_empty()) {
-        order.extend(preferred.pop());
-        order.extend(other.pop());
-    }
-    order
-}
-
 /// The first connection that stands; otherwise the failure that says most.
 async fn race(
     addresses: Vec<SocketAddr>,
     each: Duration,
     deadline: Instant,
 ) -> Result<TcpStream, io::Error> {
-    let mut left = addresses.into_iter();
+    let mut addresses = Addresses::new(addresses, Instant::now().into_std());
     let mut running = JoinSet::new();
-    let mut next = Instant::now();
     let mut failure: Option<io::Error> = None;
     loop {
-        if next <= Instant::now()
-            && let Some(address) = left.next()
-        {
-            running.spawn(async move { timeout(each, TcpStream::connect(address)).await? });
-            next = Instant::now() + HEAD_START;
-        }
-        if running.is_empty() && left.len() == 0 {
-            return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
-        }
+        let wake = match addresses.poll(Instant::now().into_std()) {
+            Step::Try(address) => {
+                running.spawn(async move { timeout(each, TcpStream::connect(address)).await? });
+                continue;
+            }
+            Step::Wait(wake) => wake.map_or(deadline, |wake| deadline.min(wake.into())),
+            Step::Exhausted => {
+                return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
+            }
+        };
         tokio::select! {
             biased;
             Some(done) = running.join_next() => {
@@ -94,13 +77,14 @@ async fn race(
                         if failure.as_ref().is_none_or(|old| telling(&error) > telling(old)) {
                             failure = Some(error);
                         }
-                        next = Instant::now();
+                        addresses.failed(Instant::now().into_std());
                     }
                 }
             }
-            () = sleep_until(next), if left.len() > 0 => {}
-            () = sleep_until(deadline) => {
-                return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
+            () = sleep_until(wake) => {
+                if Instant::now() >= deadline {
+                    return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
+                }
             }
         }
     }
@@ -116,32 +100,14 @@ fn telling(error: &io::Error) -> u8 {
     }
 }
 
-/// Before the next address is tried beside the last.
-const HEAD_START: Duration = Duration::from_millis(250);
 /// No name needs more, and whoever runs its name server may say anything.
 const MOST_ADDRESSES: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv4Addr;
 
     use super::*;
-
-    fn v4(last: u8) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, last], 443))
-    }
-
-    fn v6(last: u16) -> SocketAddr {
-        SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last), 443))
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let order = interleave(vec![v6(1), v6(2), v6(3), v4(1)]);
-        assert_eq!(order, [v6(1), v4(1), v6(2), v6(3)]);
-        assert_eq!(interleave(vec![v4(1), v6(1)]), [v4(1), v6(1)]);
-        assert_eq!(interleave(Vec::new()), []);
-    }
 
     #[tokio::test]
     async fn an_address_that_refuses_does_not_hold_up_the_next() {
