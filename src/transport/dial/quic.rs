@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{DialError, Port, Target, Timeouts, authority, connect};
-use crate::transport::quic::{self, Client, Congestion, Ear, Heard, Socket};
 use crate::transport::Link;
+use crate::transport::quic::{self, Client, Congestion, Ear, Heard, Socket};
 use crate::trust::{QuicClient, Rejection, printable};
 
 /// How far it has come, for whoever races it against other ways. It only rises.

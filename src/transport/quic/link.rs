@@ -185,28 +185,27 @@ impl Link {
         last: &[u8],
         within: Duration,
     ) -> io::Result<()> {
-        let end = async {
-            self.window.open(&self.connection, CONTROL_AHEAD);
-            let said = match self.control.send.write_all(last).await {
-                Ok(()) => {
-                    // Fails where the other side has stopped the stream, which is told below.
-                    let _ = self.control.send.finish();
-                    self.control.send.stopped().await
+        let end =
+            async {
+                self.window.open(&self.connection, CONTROL_AHEAD);
+                let said = match self.control.send.write_all(last).await {
+                    Ok(()) => {
+                        // Fails where the other side has stopped the stream, which is told below.
+                        let _ = self.control.send.finish();
+                        self.control.send.stopped().await
+                    }
+                    Err(WriteError::ConnectionLost(error)) => Err(error.into()),
+                    Err(error) => return Err(error.into()),
+                };
+                match said {
+                    Ok(_) => Ok(()),
+                    // The other side has said goodbye before us, and wants no more.
+                    Err(StoppedError::ConnectionLost(ConnectionError::ApplicationClosed(
+                        close,
+                    ))) if close.error_code == DONE => Ok(()),
+                    Err(error) => Err(error.into()),
                 }
-                Err(WriteError::ConnectionLost(error)) => Err(error.into()),
-                Err(error) => return Err(error.into()),
             };
-            match said {
-                Ok(_) => Ok(()),
-                // The other side has said goodbye before us, and wants no more.
-                Err(StoppedError::ConnectionLost(ConnectionError::ApplicationClosed(close)))
-                    if close.error_code == DONE =>
-                {
-                    Ok(())
-                }
-                Err(error) => Err(error.into()),
-            }
-        };
         let ended = tokio::time::timeout(within, end).await?;
         self.connection.close(DONE, b"");
         ended

@@ -143,3 +143,50 @@ fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 /// With so many on their way to a link, the next have to show that their address is theirs, at a round trip's cost.
 const CROWDED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::sync::watch;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::transport::dial::{self, Progress, Target, Timeouts};
+    use crate::trust::{Identity, Policy, quic_client_config};
+
+    #[tokio::test]
+    async fn in_a_crowd_the_next_must_show_that_his_address_is_his() {
+        let identity = Identity::fresh().unwrap();
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = identity.quic_server_config();
+        let endpoint = Endpoint::bind(local, &config, Congestion::default()).unwrap();
+        let port = endpoint.local().port();
+        let policy = Policy::Pinned(identity.pin());
+        let viewer = quic_client_config(policy, "127.0.0.1", port).unwrap();
+        let mut viewers = JoinSet::new();
+        let mut come = || {
+            let viewer = viewer.clone();
+            viewers.spawn(async move {
+                let target = Target {
+                    host: "127.0.0.1",
+                    port,
+                    stream: "cam",
+                };
+                let progress = watch::Sender::new(Progress::Silent);
+                dial::quic(target, &viewer, b"x", Timeouts::default(), &progress).await
+            });
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..CROWDED {
+            come();
+            waiting.push(endpoint.accept().await);
+        }
+        let validated = |incoming: &Incoming| incoming.quic.remote_address_validated();
+        assert!(!waiting.iter().any(validated));
+        come();
+        let next = endpoint.accept().await;
+        assert!(validated(&next));
+        assert!(next.handshake(Duration::from_secs(5)).await.is_ok());
+    }
+}
