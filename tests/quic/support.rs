@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use rustls::ServerConfig;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tunnelcast::transport::dial::{self, DialError, Progress, Target, Timeouts};
 use tunnelcast::transport::quic::{Congestion, Endpoint};
 use tunnelcast::transport::{Link, Ready};
@@ -114,7 +114,7 @@ pub(crate) async fn write(link: &mut Link, bytes: &[u8]) {
 /// Carries packets between one viewer and a server.
 pub(crate) struct Relay {
     port: u16,
-    task: JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Relay {
@@ -123,7 +123,8 @@ impl Relay {
         let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         back.connect(server).await.unwrap();
         let port = front.local_addr().unwrap().port();
-        let task = tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             let (mut up, mut down) = ([0; 2048], [0; 2048]);
             let mut viewer = None;
             loop {
@@ -148,8 +149,7 @@ impl Relay {
     }
 
     /// Carries nothing from now on.
-    pub(crate) async fn cut(self) {
-        self.task.abort();
-        let _ = self.task.await;
+    pub(crate) async fn cut(mut self) {
+        self.task.shutdown().await;
     }
 }

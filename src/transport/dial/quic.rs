@@ -114,11 +114,13 @@ impl Attempt {
                 news
             });
         }));
-        let socket = Socket::new(self.address, Arc::clone(&ear))?;
+        let socket =
+            Socket::new(self.address, Arc::clone(&ear)).inspect_err(|error| ear.failed(error))?;
+        let socket = Arc::new(socket);
         let endpoint = Endpoint::new_with_abstract_socket(
             EndpointConfig::default(),
             None,
-            Arc::new(socket),
+            Arc::<Socket>::clone(&socket),
             Arc::new(TokioRuntime),
         )?;
         let connecting = endpoint
@@ -134,6 +136,7 @@ impl Attempt {
             biased;
             done = connecting => done.map_err(|error| Failure::of(error, &self.config))?,
             kind = ear.refused() => return Err(io::Error::from(kind).into()),
+            error = socket.errors() => return Err(error.into()),
             () = hush => return Err(Failure::Silent),
         };
         Ok((connection, Client { endpoint, ear }))

@@ -166,7 +166,7 @@ impl Link {
         room
     }
 
-    pub(in crate::transport) fn send_datagram(&mut self, datagram: Bytes) -> bool {
+    pub(in crate::transport) fn send_datagram(&self, datagram: Bytes) -> bool {
         // Beyond this quinn would drop what waits.
         room(&self.connection).is_some_and(|room| datagram.len() <= room)
             && self.connection.send_datagram(datagram).is_ok()

@@ -44,6 +44,21 @@ impl Socket {
         let state = UdpSocketState::new((&udp).into())?;
         Ok(Self { udp, state, ear })
     }
+
+    /// Listens for what comes by ICMP, for as long as it is polled. Waiting for packets alone would not do: an error
+    /// does not make the socket readable, so it would be found only when the next packet is sent.
+    pub(in crate::transport) async fn errors(&self) -> io::Error {
+        loop {
+            let done = self.udp.async_io(Interest::ERROR, || {
+                let error = self.udp.take_error()?;
+                error.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            });
+            match done.await {
+                Ok(error) => self.ear.failed(&error),
+                Err(error) => return error,
+            }
+        }
+    }
 }
 
 impl AsyncUdpSocket for Socket {
@@ -162,7 +177,8 @@ impl Ear {
         }
     }
 
-    fn failed(&self, error: &io::Error) {
+    /// Takes note of an error of the socket.
+    pub(in crate::transport) fn failed(&self, error: &io::Error) {
         // Anybody can send ICMP; once the server has answered it is to be believed instead.
         if self.has_heard() || !is_refusal(error.kind()) {
             return;
@@ -197,4 +213,42 @@ const fn is_refusal(kind: io::ErrorKind) -> bool {
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::PermissionDenied // our own firewall
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_refusal_is_heard_without_another_packet() {
+        let gone = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let destination = gone.local_addr().unwrap();
+        drop(gone);
+        let (tell, told) = std::sync::mpsc::channel();
+        let ear = Arc::new(Ear::new(move |heard| tell.send(heard).unwrap()));
+        let socket = Socket::new(destination, Arc::clone(&ear)).unwrap();
+        socket.udp.writable().await.unwrap();
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: b"anybody?",
+            segment_size: None,
+            src_ip: None,
+        };
+        socket.try_send(&transmit).unwrap();
+        tokio::select! {
+            kind = ear.refused() => assert_eq!(kind, io::ErrorKind::ConnectionRefused),
+            error = socket.errors() => panic!("{error}"),
+        }
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [Heard::Refusal]);
+        assert!(!ear.has_heard());
+    }
+
+    #[test]
+    fn a_packet_that_is_too_long_is_no_refusal() {
+        let ear = Ear::new(|heard| panic!("{heard:?}"));
+        ear.failed(&io::Error::from_raw_os_error(90)); // EMSGSIZE
+        ear.failed(&io::ErrorKind::WouldBlock.into());
+    }
 }
