@@ -98,7 +98,8 @@ pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
                         debug!(%err, "the session fails");
                     }
                 }
-                Ok(Ready::Wrote(_)) => {}
+                // The session speaks over the stream alone, so nothing of these is waited for, and none of them comes.
+                Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room) => {}
                 Ok(Ready::Eof) => {
                     alive = false;
                     endpoint.end();

@@ -118,6 +118,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("softbuffer", &["present"]),
     ("rubato", &["capture", "present"]),
     ("hyper", &["transport", "server"]),
+    ("quinn", &["transport"]),
     ("tokio_rustls", &["transport"]),
 ];
 

@@ -77,6 +77,9 @@ pub enum AcceptError {
     /// It spoke no TLS 1.3, or did not like our certificate, or went away.
     #[error("no TLS: {0}")]
     Tls(io::Error),
+    /// It did not finish QUIC's handshake, or did not like our certificate, or opened no stream, or went away.
+    #[error("no QUIC: {0}")]
+    Quic(io::Error),
     /// It spoke no HTTP/1.1, or went away.
     #[error("no HTTP: {0}")]
     Http(hyper::Error),
@@ -115,6 +118,11 @@ impl Crowd {
             number,
             left,
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.places.len()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The port: bound with words for what goes wrong, accepting whatever happens.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::incoming::{Crowd, Incoming};
@@ -21,7 +22,7 @@ pub struct Listener {
 impl Listener {
     /// Listens on an address; port 0 takes any that is free, and `[::]` takes IPv4 as well. Call inside tokio.
     pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::new(addr, source);
+        let failed = |source| ListenError::new(Protocol::Tcp, addr, source);
         let tcp = socket(addr).map_err(failed)?;
         let local = tcp.local_addr().map_err(failed)?;
         Ok(Self {
@@ -75,7 +76,11 @@ impl Listener {
 }
 
 fn socket(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(addr),
+        Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
     if addr.is_ipv6() {
         socket.set_only_v6(!addr.ip().is_unspecified())?;
     }
@@ -100,22 +105,45 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// What a port is a port of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// For TLS.
+    Tcp,
+    /// For QUIC.
+    Udp,
+}
+
+/// In front of a port; TCP is what everybody means who says nothing.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "",
+            Self::Udp => "UDP ",
+        })
+    }
+}
+
 /// Why an address cannot be listened on. Each is one line for a person.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
     /// Somebody else has the port.
-    #[error("port {port} on {ip} is in use by another program: stop that, or choose another with --listen", port = .addr.port(), ip = .addr.ip())]
+    #[error("{protocol}port {port} on {ip} is in use by another program: stop that, or choose another with --listen", port = .addr.port(), ip = .addr.ip())]
     InUse {
+        /// Of what.
+        protocol: Protocol,
         /// As asked for.
         addr: SocketAddr,
     },
     /// A port below 1024, and no right to it.
     #[error(
-        "no right to listen on port {port}: choose one above 1023 (--listen {there}), or give the program the right (`sudo setcap cap_net_bind_service=+ep {program}`), or let systemd start it (AmbientCapabilities=CAP_NET_BIND_SERVICE)",
+        "no right to listen on {protocol}port {port}: choose one above 1023 (--listen {there}), or give the program the right (`sudo setcap cap_net_bind_service=+ep {program}`), or let systemd start it (AmbientCapabilities=CAP_NET_BIND_SERVICE)",
         port = .addr.port(), there = SocketAddr::new(.addr.ip(), 8443), program = own_path()
     )]
     Forbidden {
+        /// Of what.
+        protocol: Protocol,
         /// As asked for.
         addr: SocketAddr,
     },
@@ -126,8 +154,10 @@ pub enum ListenError {
         addr: SocketAddr,
     },
     /// Anything else.
-    #[error("cannot listen on {addr}: {source}")]
+    #[error("cannot listen on {protocol}{addr}: {source}")]
     Other {
+        /// Of what.
+        protocol: Protocol,
         /// As asked for.
         addr: SocketAddr,
         /// What the system says.
@@ -136,13 +166,17 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    fn new(addr: SocketAddr, source: io::Error) -> Self {
+    pub(super) fn new(protocol: Protocol, addr: SocketAddr, source: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has one variant")]
         match source.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { addr },
-            io::ErrorKind::PermissionDenied => Self::Forbidden { addr },
+            io::ErrorKind::AddrInUse => Self::InUse { protocol, addr },
+            io::ErrorKind::PermissionDenied => Self::Forbidden { protocol, addr },
             io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { addr },
-            _ => Self::Other { addr, source },
+            _ => Self::Other {
+                protocol,
+                addr,
+                source,
+            },
         }
     }
 }
@@ -187,7 +221,8 @@ mod tests {
     #[test]
     fn a_forbidden_port_comes_with_the_remedies() {
         let addr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 443));
-        let text = ListenError::new(addr, io::ErrorKind::PermissionDenied.into()).to_string();
+        let denied = io::ErrorKind::PermissionDenied.into();
+        let text = ListenError::new(Protocol::Tcp, addr, denied).to_string();
         for remedy in [
             "--listen 0.0.0.0:8443",
             "setcap cap_net_bind_service=+ep /",

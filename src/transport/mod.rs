@@ -1,14 +1,17 @@
 //! Moves bytes, knows no messages.
 //!
-//! A [`Link`] is one reliable way in both directions between a viewer and a server, inside TLS. A viewer gets one from
-//! [`dial`], a server from [`Listener`], [`Incoming::handshake`] and [`Secured::serve`], each of which is bounded in
-//! time, and none of which keeps the next viewer waiting.
+//! A [`Link`] is one reliable way in both directions between a viewer and a server, inside TLS, or inside QUIC, where
+//! it has datagrams and frames beside. A viewer gets one from [`dial`], a server from [`Listener`],
+//! [`Incoming::handshake`] and [`Secured::serve`], or from [`quic::Endpoint`] and [`quic::Incoming::handshake`], each
+//! of which is bounded in time, and none of which keeps the next viewer waiting. [`both`] has both on one port number.
 
+pub mod both;
 pub mod dial;
 mod incoming;
 mod link;
 mod listen;
 pub mod memory;
+pub mod quic;
 pub mod race;
 mod tcp;
 mod upgrade;
@@ -17,27 +20,27 @@ use std::fmt;
 
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
-pub use listen::{ListenError, Listener};
+pub use listen::{ListenError, Listener, Protocol};
 pub use upgrade::PROTOCOL;
 
 /// The ways in which bytes get through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// QUIC over UDP.
-    Quic,
     /// TLS 1.3 over TCP, then an HTTP/1.1 request to upgrade, then nothing but our bytes.
     Tls,
+    /// QUIC over UDP, with our own protocol named inside.
+    Quic,
 }
 
 impl Kind {
-    /// Every way there is, the best one first.
+    /// Every way there is, the best first.
     pub const ALL: [Self; 2] = [Self::Quic, Self::Tls];
 
     /// As people and scripts write it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Quic => "quic",
             Self::Tls => "tls",
+            Self::Quic => "quic",
         }
     }
 

@@ -55,7 +55,7 @@ impl Secured {
         let mut tls = parts.io.into_inner();
         if upgraded.load(Ordering::Relaxed) {
             let early = BytesMut::from(parts.read_buf);
-            return Ok(Some(Link::new(TlsStream::Server(tls), early, peer)));
+            return Ok(Some(Link::tls(TlsStream::Server(tls), early, peer)));
         }
         // The pages have been sent; whether the goodbye arrives is all the same.
         let _ = tokio::time::timeout(within, tls.shutdown()).await;

@@ -1,4 +1,4 @@
-//! How TLS is spoken: version 1.3 only, aws-lc-rs, ALPN `http/1.1`, resumption.
+//! How TLS is spoken: version 1.3 only, aws-lc-rs, a protocol named inside, resumption.
 
 use std::sync::Arc;
 
@@ -24,24 +24,42 @@ pub fn client_config(
     port: u16,
 ) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = provider();
-    let verifier = Verifier::new(policy, host, port, &provider);
+    let verifier = Arc::new(Verifier::new(policy, host, port, &provider));
+    client(provider, verifier, ALPN)
+}
+
+/// How a viewer speaks with these ciphers and this judge of servers.
+pub(super) fn client(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<Verifier>,
+    alpn: &[u8],
+) -> Result<Arc<ClientConfig>, TrustError> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Ok(Arc::new(config))
 }
 
 /// How a server speaks with this key and certificate.
 pub fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustError> {
+    server(provider(), key, ALPN)
+}
+
+/// How a server speaks with these ciphers.
+pub(super) fn server(
+    provider: Arc<CryptoProvider>,
+    key: Arc<CertifiedKey>,
+    alpn: &[u8],
+) -> Result<Arc<ServerConfig>, TrustError> {
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     // Tickets hold the session themselves, so viewers who never return cost no memory; one each is enough.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 1;

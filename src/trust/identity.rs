@@ -15,7 +15,7 @@ use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 use time::OffsetDateTime;
 use webpki::EndEntityCert;
 
-use super::{Pin, TrustError, config, der, pem, store};
+use super::{Pin, TrustError, config, der, pem, quic, store};
 use crate::file::{Access, Created};
 
 /// Who a server is. Cheap to clone.
@@ -24,6 +24,7 @@ pub struct Identity {
     pin: Pin,
     valid_until: Option<SystemTime>,
     server: Arc<ServerConfig>,
+    quic: Arc<ServerConfig>,
 }
 
 impl Identity {
@@ -89,6 +90,11 @@ impl Identity {
         Arc::clone(&self.server)
     }
 
+    /// How to speak QUIC as this server.
+    pub fn quic_server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.quic)
+    }
+
     fn load_or_create_at(
         dir: &Path,
         names: &[String],
@@ -137,7 +143,8 @@ impl Identity {
         Ok(Self {
             pin: Pin::of_certificate(leaf)?,
             valid_until: der::not_after(leaf).map(SystemTime::from),
-            server: config::server_config(certified)?,
+            server: config::server_config(Arc::clone(&certified))?,
+            quic: quic::server_config(certified)?,
         })
     }
 }

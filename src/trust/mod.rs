@@ -13,6 +13,7 @@ mod link;
 mod pem;
 mod pin;
 mod qr;
+mod quic;
 mod store;
 mod verify;
 
@@ -24,4 +25,5 @@ pub use known::KnownServers;
 pub use link::{DEFAULT_PORT, Link, LinkError, MAX_LINK, MAX_TOKEN};
 pub use pin::{Pin, PinError};
 pub use qr::qr;
+pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};
 pub use verify::{Policy, Rejection, Seen};

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
@@ -110,6 +110,8 @@ pub(super) struct Verifier {
     /// None where the system trusts nobody, or need not be asked.
     system: Option<rustls_platform_verifier::Verifier>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// The last rejection, for those who get nothing but its words.
+    refused: Mutex<Option<Rejection>>,
 }
 
 impl Verifier {
@@ -135,21 +137,25 @@ impl Verifier {
             port,
             system,
             algorithms: provider.signature_verification_algorithms,
+            refused: Mutex::new(None),
         }
     }
-}
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+    /// The last rejection.
+    pub(super) fn refused(&self) -> Option<Rejection> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.clone()
+    }
+
+    fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+        by_system: impl FnOnce(
+            &rustls_platform_verifier::Verifier,
+        ) -> Result<ServerCertVerified, rustls::Error>,
+    ) -> Result<ServerCertVerified, Box<Rejection>> {
         let seen = seen(end_entity).ok_or(Rejection::Damaged)?;
-        let rejection = match &self.policy {
+        Err(Box::new(match &self.policy {
             Policy::Pinned(pin) if *pin == seen.pin => return Ok(ServerCertVerified::assertion()),
             Policy::Pinned(pin) => Rejection::OtherKey {
                 expected: *pin,
@@ -167,13 +173,7 @@ impl ServerCertVerifier for Verifier {
                 },
                 None => {
                     let why = match &self.system {
-                        Some(system) => match system.verify_server_cert(
-                            end_entity,
-                            intermediates,
-                            server_name,
-                            ocsp_response,
-                            now,
-                        ) {
+                        Some(system) => match by_system(system) {
                             Ok(verified) => return Ok(verified),
                             Err(error) => reason(&error),
                         },
@@ -182,8 +182,27 @@ impl ServerCertVerifier for Verifier {
                     Rejection::Untrusted { seen, why }
                 }
             },
+        }))
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let by_system = |system: &rustls_platform_verifier::Verifier| {
+            system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        Err(rejection.into())
+        self.judge(end_entity, by_system).map_err(|rejection| {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused = Some((*rejection).clone());
+            (*rejection).into()
+        })
     }
 
     fn verify_tls12_signature(

@@ -73,7 +73,7 @@ async fn say(link: &mut Link, words: &[u8]) -> bool {
     while !(pending.is_empty() && link.is_clear()) {
         match soon("the viewer to listen", link.ready(&mut heard, &mut pending)).await {
             Ok(Ready::Read(_)) => heard.clear(),
-            Ok(Ready::Wrote(_)) => {}
+            Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room) => {}
             Ok(Ready::Eof) | Err(_) => return false,
         }
     }

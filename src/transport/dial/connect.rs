@@ -1,4 +1,4 @@
-//! From a name to a TCP connection, by whichever of its addresses answers first.
+//! From a name to a connection: the addresses tried in turn, each with a head start (RFC 8305, lightly).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,18 +19,31 @@ pub(super) async fn connect(
     deadline: Instant,
     server: &str,
 ) -> Result<TcpStream, DialError> {
-    let addresses = match host.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => resolve(host, port, deadline).await?,
-    };
-    let stream = race(addresses, each, deadline)
+    let addresses = addresses(host, port, deadline).await?;
+    let attempt = |address| async move { timeout(each, TcpStream::connect(address)).await? };
+    let stream = race(addresses, attempt, telling, deadline)
         .await
-        .map_err(|error| DialError::connect(server, error))?;
+        .map_err(|error| {
+            let error = error.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+            DialError::connect(server, error)
+        })?;
     tcp::tune(&stream).map_err(|source| DialError::Lost {
         server: server.into(),
         source,
     })?;
     Ok(stream)
+}
+
+/// The addresses of a name, as the system gives them.
+pub(super) async fn addresses(
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, DialError> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+        Err(_) => resolve(host, port, deadline).await,
+    }
 }
 
 async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
@@ -48,30 +61,34 @@ async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketA
     Ok(found)
 }
 
-/// The first connection that stands; otherwise the failure that says most.
-async fn race(
+/// The first connection that stands; otherwise the failure that says most, or none if there was none in time.
+pub(super) async fn race<T, E, F>(
     addresses: Vec<SocketAddr>,
-    each: Duration,
+    attempt: impl Fn(SocketAddr) -> F,
+    telling: impl Fn(&E) -> u8,
     deadline: Instant,
-) -> Result<TcpStream, io::Error> {
+) -> Result<T, Option<E>>
+where
+    T: Send + 'static,
+    E: From<io::Error> + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
     let mut addresses = Addresses::new(addresses, Instant::now().into_std());
     let mut running = JoinSet::new();
-    let mut failure: Option<io::Error> = None;
+    let mut failure: Option<E> = None;
     loop {
         let wake = match addresses.poll(Instant::now().into_std()) {
             Step::Try(address) => {
-                running.spawn(async move { timeout(each, TcpStream::connect(address)).await? });
+                running.spawn(attempt(address));
                 continue;
             }
             Step::Wait(wake) => wake.map_or(deadline, |wake| deadline.min(wake.into())),
-            Step::Exhausted => {
-                return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
-            }
+            Step::Exhausted => return Err(failure),
         };
         tokio::select! {
             biased;
             Some(done) = running.join_next() => {
-                match done.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
+                match done.unwrap_or_else(|lost| Err(io::Error::other(lost).into())) {
                     Ok(stream) => return Ok(stream),
                     Err(error) => {
                         if failure.as_ref().is_none_or(|old| telling(&error) > telling(old)) {
@@ -83,7 +100,7 @@ async fn race(
             }
             () = sleep_until(wake) => {
                 if Instant::now() >= deadline {
-                    return Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
+                    return Err(failure);
                 }
             }
         }
@@ -118,8 +135,8 @@ mod tests {
         let refuses = shut.local_addr().unwrap();
         drop(shut);
         let addresses = vec![refuses, open.local_addr().unwrap()];
-        let second = Duration::from_secs(1);
-        let stream = race(addresses, second, Instant::now() + second)
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let stream = race(addresses, TcpStream::connect, telling, deadline)
             .await
             .unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.local_addr().unwrap());

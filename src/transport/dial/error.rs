@@ -7,7 +7,8 @@ use rustls::AlertDescription;
 
 use crate::trust::{Rejection, printable};
 
-/// Why there is no link. Each is one line for a person; `server` is `HOST:PORT`.
+/// Why there is no link. Each is one line for a person; `server` is `HOST:PORT`, with `/udp` behind it where it
+/// matters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
@@ -122,6 +123,26 @@ pub enum DialError {
         /// The page's title, safe to print; empty if there is none.
         title: String,
     },
+    /// UDP gets through, but QUIC's handshake was not finished.
+    #[error("{server} answered, but the QUIC handshake was not finished in time")]
+    Unfinished {
+        /// Where.
+        server: String,
+    },
+    /// QUIC, but somebody else's.
+    #[error("{server} speaks QUIC but not tunnelcast over it, so it is no tunnelcast server")]
+    NotOurs {
+        /// Where.
+        server: String,
+    },
+    /// QUIC went wrong in some other way.
+    #[error("QUIC with {server} failed: {why}")]
+    Quic {
+        /// Where.
+        server: String,
+        /// How, safe to print.
+        why: String,
+    },
     /// It stood and was cut.
     #[error("the connection to {server} was cut before it was ready ({source})")]
     Lost {
@@ -150,6 +171,9 @@ impl DialError {
             | Self::NotHttp { .. }
             | Self::NoAnswer { .. }
             | Self::NoTunnel { .. }
+            | Self::Unfinished { .. }
+            | Self::NotOurs { .. }
+            | Self::Quic { .. }
             | Self::Lost { .. } => None,
         }
     }

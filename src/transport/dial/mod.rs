@@ -1,9 +1,11 @@
-//! From a viewer to a server: name, address, TCP, TLS, upgrade. Every wrong peer has its own words.
+//! From a viewer to a server: name, address, TCP, TLS, upgrade; or name, address, QUIC. Every wrong peer has its own
+//! words.
 
 mod answer;
 mod connect;
 mod error;
 mod handshake;
+mod quic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +19,16 @@ use tokio_rustls::client::TlsStream;
 
 use self::answer::{Answer, Head};
 pub use self::error::{DialError, Looks};
+pub use self::quic::{Progress, quic};
 use super::Link;
 use super::upgrade::PROTOCOL;
 
 /// How long a viewer waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For each address to take the connection.
+    /// For each address to take the connection, or, of UDP, to say anything.
     pub connect: Duration,
-    /// For the first byte of an answer, once connected.
+    /// For the first byte of an answer, once connected over TCP.
     pub silence: Duration,
     /// For everything together.
     pub overall: Duration,
@@ -46,7 +49,7 @@ impl Default for Timeouts {
 pub struct Target<'a> {
     /// A name or an address, without brackets.
     pub host: &'a str,
-    /// Of TCP.
+    /// Of TCP, or of UDP.
     pub port: u16,
     /// The path of the request, without the slash in front: the stream's name.
     pub stream: &'a str,
@@ -113,7 +116,7 @@ async fn upgrade(
         Answer::Upgraded { length } => {
             let early = bytes.split_off(length);
             let peer = tls.get_ref().0.peer_addr();
-            peer.map(|peer| Link::new(tls.into(), early, peer))
+            peer.map(|peer| Link::tls(tls.into(), early, peer))
                 .map_err(|source| DialError::Lost {
                     server: server.into(),
                     source,

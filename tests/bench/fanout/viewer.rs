@@ -158,7 +158,8 @@ async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn 
         };
         let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         match timeout_at(deadline.into(), link.ready(&mut received, &mut pending)).await {
-            Err(_) | Ok(Ok(Ready::Wrote(_))) => {}
+            Err(_)
+            | Ok(Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room)) => {}
             Ok(Ok(Ready::Eof)) => return Err("the server has ended the connection".into()),
             Ok(Err(err)) => return Err(err.into()),
             Ok(Ok(Ready::Read(count))) => {

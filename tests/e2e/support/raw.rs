@@ -163,7 +163,7 @@ impl Raw {
                     Ok(Ready::Read(_)) => {
                         let _told = self.session.handle(&mut self.inbox, Instant::now());
                     }
-                    Ok(Ready::Wrote(_)) => {}
+                    Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room) => {}
                     Ok(Ready::Eof) | Err(_) => {
                         self.alive = false;
                         self.session.end();

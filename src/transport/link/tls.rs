@@ -1,4 +1,4 @@
-//! One way in both directions, with one owner: no split, no lock, no task of its own.
+//! A link over TLS and TCP: what is sent is chosen when the kernel wants it.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,14 +12,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use super::{Kind, tcp};
+use super::{MOST_UNREAD, Ready};
+use crate::transport::tcp;
 use crate::trust::Pin;
 
-/// A connection between a viewer and a server, ready for the session's bytes.
-///
-/// Dropped, it is cut, and the other side reads an error; [`shutdown`](Self::shutdown) ends it in good order.
+/// TLS over TCP, once HTTP has been upgraded.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     tls: TlsStream<TcpStream>,
     /// What came together with the other side's HTTP head.
     early: BytesMut,
@@ -31,18 +30,6 @@ pub struct Link {
     /// Writing has failed; what the other side still said comes first.
     broken: Option<io::Error>,
     turn: Turn,
-}
-
-/// What [`Link::ready`] has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// So many bytes, at least one, were appended to `read_into`.
-    Read(usize),
-    /// So many bytes, at least one, were taken from `pending` since this was last reported. All of them are with the
-    /// kernel, and it wants more: now is the time to choose what comes next.
-    Wrote(usize),
-    /// The other side has ended the connection in good order.
-    Eof,
 }
 
 /// Whose turn it is, so that neither side starves the other.
@@ -65,16 +52,7 @@ impl Link {
         }
     }
 
-    /// Waits until something can be done, and does one thing: reads what is there, or writes of `pending` what the
-    /// socket takes.
-    ///
-    /// Cancel-safe: bytes are in `read_into`, or gone from `pending`, exactly if they were read or will be sent.
-    /// `pending` may be empty; what was taken earlier is then still brought to the kernel, and reported. To send what
-    /// is newest, put into `pending` only while [`is_clear`](Self::is_clear) holds, at most 16 KiB.
-    ///
-    /// Nothing is read while `read_into` holds 64 KiB or more. After an error or [`Ready::Eof`] there
-    /// is nothing left but to drop the link, or, after the latter, to shut it down.
-    pub async fn ready(
+    pub(super) async fn ready(
         &mut self,
         read_into: &mut BytesMut,
         pending: &mut BytesMut,
@@ -82,15 +60,12 @@ impl Link {
         poll_fn(|cx| self.poll_ready(cx, read_into, pending)).await
     }
 
-    /// Would what is put into `pending` now go out at once? So it is from the start, and after each [`Ready::Wrote`].
-    pub fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.taken == 0 && !self.tls.get_ref().1.wants_write()
     }
 
-    /// Sends `last`, says goodbye in TLS, ends our direction, and waits for the other side to end its own, so that
-    /// nothing sent is lost to a reset. All within `within`; then the link is cut, and the error is
-    /// [`io::ErrorKind::TimedOut`].
-    pub async fn shutdown(mut self, last: &[u8], within: Duration) -> io::Result<()> {
+    /// Ends our direction, and waits for the other side to end its own.
+    pub(super) async fn shutdown(mut self, last: &[u8], within: Duration) -> io::Result<()> {
         let end = async {
             self.tls.write_all(last).await?;
             self.tls.shutdown().await?;
@@ -102,25 +77,16 @@ impl Link {
         tokio::time::timeout(within, end).await?
     }
 
-    /// Which way the bytes go.
-    pub const fn kind(&self) -> Kind {
-        Kind::Tls
-    }
-
-    /// The other side's address, as TCP sees it.
-    pub const fn peer(&self) -> SocketAddr {
+    pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// The cipher, as the standard names it: `TLS_AES_256_GCM_SHA384`.
-    pub fn cipher(&self) -> String {
-        let suite = self.tls.get_ref().1.negotiated_cipher_suite();
-        let name = suite.and_then(|suite| suite.suite().as_str());
-        name.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1)
+    pub(super) fn cipher(&self) -> Option<&'static str> {
+        let suite = self.tls.get_ref().1.negotiated_cipher_suite()?;
+        suite.suite().as_str()
     }
 
-    /// The key of the server at the other end; `None` on the server's own side.
-    pub fn server_key(&self) -> Option<Pin> {
+    pub(super) fn server_key(&self) -> Option<Pin> {
         let certificates = self.tls.get_ref().1.peer_certificates()?;
         Pin::of_certificate(certificates.first()?).ok()
     }
@@ -236,10 +202,7 @@ impl Link {
 }
 
 /// The most plain text in a TLS record, and the most of ours that waits inside TLS.
-pub(super) const RECORD: usize = 16 * 1024;
-
-/// Beyond so many bytes that nobody has looked at, nothing more is read.
-const MOST_UNREAD: usize = 64 * 1024;
+pub(in crate::transport) const RECORD: usize = 16 * 1024;
 
 /// Room that a read is worth making for.
 const LEAST_ROOM: usize = 4 * 1024;

@@ -1,0 +1,192 @@
+//! A server's UDP port, and those who come to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quinn::{EndpointConfig, TokioRuntime};
+use rustls::ServerConfig;
+use socket2::{Domain, Socket, Type};
+
+use super::{Congestion, only_cipher, settings};
+use crate::transport::incoming::{AcceptError, Crowd, Place};
+use crate::transport::{Link, ListenError, Protocol};
+
+/// A UDP port that viewers come to.
+#[derive(Debug)]
+pub struct Endpoint {
+    quic: quinn::Endpoint,
+    local: SocketAddr,
+    congestion: Congestion,
+    cipher: Mutex<Option<&'static str>>,
+    crowd: Crowd,
+}
+
+impl Endpoint {
+    /// Listens on an address; port 0 takes any that is free, and `[::]` takes IPv4 as well. Call inside tokio.
+    ///
+    /// `config` is from [`Identity::quic_server_config`](crate::trust::Identity::quic_server_config).
+    pub fn bind(
+        addr: SocketAddr,
+        config: &Arc<ServerConfig>,
+        congestion: Congestion,
+    ) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::new(Protocol::Udp, addr, source);
+        let socket = socket(addr).map_err(failed)?;
+        let settings = settings::server(Arc::clone(config), congestion)
+            .ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        let quic = quinn::Endpoint::new(
+            EndpointConfig::default(),
+            Some(settings),
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(failed)?;
+        let local = quic.local_addr().map_err(failed)?;
+        Ok(Self {
+            quic,
+            local,
+            congestion,
+            cipher: Mutex::new(only_cipher(config.crypto_provider())),
+            crowd: Crowd::default(),
+        })
+    }
+
+    /// The next connection. Says nothing about who it is, but while many wait at once, only those come whose address
+    /// is known to be theirs.
+    ///
+    /// Never fails, and waits for ever if the port is gone, which only the end of the program does to it. Cancel-safe.
+    pub async fn accept(&self) -> Incoming {
+        loop {
+            let Some(quic) = self.quic.accept().await else {
+                tracing::warn!(local = %self.local, "no more viewers over UDP");
+                return std::future::pending().await;
+            };
+            if self.crowd.len() >= CROWDED && !quic.remote_address_validated() {
+                // Nothing is kept of him until he comes again with what he is sent now.
+                let _ = quic.retry();
+                continue;
+            }
+            let cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
+            return Incoming {
+                peer: quic.remote_address(),
+                quic,
+                cipher: *cipher,
+                place: self.crowd.enter(),
+            };
+        }
+    }
+
+    /// Speaks with another certificate from now on; links that stand are as they were.
+    pub fn set_config(&self, config: &Arc<ServerConfig>) {
+        if let Some(settings) = settings::server(Arc::clone(config), self.congestion) {
+            self.quic.set_server_config(Some(settings));
+            let mut cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
+            *cipher = only_cipher(config.crypto_provider());
+        }
+    }
+
+    /// The address, with the port that was taken.
+    pub const fn local(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// Somebody who wants to begin a connection. Dropped, he is refused.
+#[derive(Debug)]
+pub struct Incoming {
+    quic: quinn::Incoming,
+    peer: SocketAddr,
+    cipher: Option<&'static str>,
+    place: Place,
+}
+
+impl Incoming {
+    /// Finishes the handshake, and waits for the viewer's first bytes. Belongs into a task of its own: the other side
+    /// may be as slow as `within` allows (10 s are usual).
+    pub async fn handshake(self, within: Duration) -> Result<Link, AcceptError> {
+        let Self {
+            quic,
+            peer: _,
+            cipher,
+            place,
+        } = self;
+        let work = async {
+            let connection = quic.accept()?.await?;
+            let (send, receive) = connection.accept_bi().await?;
+            Ok((connection, send, receive))
+        };
+        let done = place.hold(tokio::time::timeout(within, work)).await?;
+        let (connection, send, receive) = done
+            .map_err(|_| AcceptError::Slow)?
+            .map_err(|error: quinn::ConnectionError| AcceptError::Quic(error.into()))?;
+        let link = super::Link::new(connection, send, receive, None, cipher);
+        Ok(Link::quic(link))
+    }
+
+    /// The other side's address.
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+}
+
+fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let udp = Some(socket2::Protocol::UDP);
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, udp)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// With so many on their way to a link, the next have to show that their address is theirs, at a round trip's cost.
+const CROWDED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::sync::watch;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::transport::dial::{self, Progress, Target, Timeouts};
+    use crate::trust::{Identity, Policy, quic_client_config};
+
+    #[tokio::test]
+    async fn in_a_crowd_the_next_must_show_that_his_address_is_his() {
+        let identity = Identity::fresh().unwrap();
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = identity.quic_server_config();
+        let endpoint = Endpoint::bind(local, &config, Congestion::default()).unwrap();
+        let port = endpoint.local().port();
+        let policy = Policy::Pinned(identity.pin());
+        let viewer = quic_client_config(policy, "127.0.0.1", port).unwrap();
+        let mut viewers = JoinSet::new();
+        let mut come = || {
+            let viewer = viewer.clone();
+            viewers.spawn(async move {
+                let target = Target {
+                    host: "127.0.0.1",
+                    port,
+                    stream: "cam",
+                };
+                let progress = watch::Sender::new(Progress::Silent);
+                dial::quic(target, &viewer, b"x", Timeouts::default(), &progress).await
+            });
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..CROWDED {
+            come();
+            waiting.push(endpoint.accept().await);
+        }
+        let validated = |incoming: &Incoming| incoming.quic.remote_address_validated();
+        assert!(!waiting.iter().any(validated));
+        come();
+        let next = endpoint.accept().await;
+        assert!(validated(&next));
+        assert!(next.handshake(Duration::from_secs(5)).await.is_ok());
+    }
+}
