@@ -1,7 +1,7 @@
 //! QUIC over UDP: one stream for what must arrive, datagrams for what is small, a stream of its own for each frame.
 //!
 //! The viewer opens the one stream; frames go from the server to the viewer alone. Whatever comes from the network is
-//! bounded ([`settings`]), and nothing is sent before the handshake is done.
+//! bounded, and nothing is sent before the handshake is done.
 
 mod frames;
 mod link;
