@@ -7,6 +7,7 @@ use crate::{
     codec::Quality,
     playback::Latency,
     timeline::Limits,
+    transport::race::Ways,
     trust::Link,
 };
 
@@ -18,6 +19,8 @@ pub(crate) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"))
 pub struct Serve {
     /// Addresses to listen on; port 0 lets the system choose; none at all means every address, port 443.
     pub listen: Vec<SocketAddr>,
+    /// Whether to listen for QUIC on UDP too.
+    pub quic: bool,
     /// The stream's name, as in the link.
     pub name: String,
     /// The picture's source.
@@ -63,6 +66,8 @@ pub enum IdentitySource {
 pub struct Watch {
     /// Where to and whom to trust there.
     pub link: Link,
+    /// Which ways to the server may be tried.
+    pub ways: Ways,
     /// Whether the picture is wanted.
     pub video: bool,
     /// Whether the sound is wanted.
@@ -79,6 +84,8 @@ pub struct Watch {
     pub headless: bool,
     /// The per-user file of servers whose key was accepted; the usual place if not given.
     pub known_servers: Option<PathBuf>,
+    /// The per-user file of networks on which UDP does not get through; the usual place if not given.
+    pub networks: Option<PathBuf>,
 }
 
 /// How long a source stays open after its last viewer has gone.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::time;
 use tracing::debug;
 
@@ -25,12 +25,28 @@ pub trait Endpoint: Send {
     /// The peer cannot be spoken with; the session says goodbye by itself.
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError>;
 
+    /// Takes a datagram.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError>;
+
+    /// Takes a frame that came on a stream of its own.
+    ///
+    /// # Errors
+    /// As [`Self::handle`].
+    fn handle_frame(&mut self, frame: Bytes, now: Instant) -> Result<(), SessionError>;
+
     /// The link has ended.
     fn end(&mut self);
 
     /// One step: appends at most one chunk to `out`, which is what the link has yet to take, or deals with one event,
     /// or says that there is nothing to do.
     fn poll(&mut self, now: Instant, out: &mut BytesMut) -> Turn;
+
+    /// What goes out beside the link's stream, where it has datagrams; the next one has at most `room` bytes. Asked for
+    /// when [`Self::poll`] has nothing to do, until there is [`Beside::Nothing`].
+    fn beside(&mut self, now: Instant, room: usize, out: &mut BytesMut) -> Beside;
 
     /// Resolves when there may be something to do that did not come over the link. Cancel-safe.
     fn woken(&mut self) -> impl Future<Output = ()> + Send;
@@ -49,14 +65,40 @@ pub enum Turn {
     Closed,
 }
 
+/// What goes out beside a link's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing now.
+    Nothing,
+    /// What was appended is a datagram.
+    Datagram,
+    /// A frame on a stream of its own: what goes before it, and the frame.
+    Frame(Bytes, Bytes),
+    /// Something for the stream came up: poll.
+    Words,
+}
+
+/// What came over a link before it was known that it is the one.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// Over its stream.
+    pub stream: BytesMut,
+    /// Beside it, in order.
+    pub datagrams: Vec<Bytes>,
+    /// On streams of their own.
+    pub frames: Vec<Bytes>,
+}
+
 /// Runs `endpoint` over `link` until the session is over, which the endpoint learns with its reason. Then the link is
 /// shut down.
 ///
 /// The session is asked for more only when the link has taken all that it was given before, so that media is chosen
 /// at the last moment.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
+pub async fn run<E: Endpoint>(mut link: Link, early: Early, endpoint: &mut E) {
     let mut inbox = BytesMut::with_capacity(E::INBOX);
+    take_early(early, endpoint, Instant::now());
+    let mut datagram = BytesMut::new();
     let mut pending = BytesMut::new();
     // Stands for what the link has taken and the kernel has not: to the session that is yet to be written.
     let mut taken = BytesMut::from(&[0][..]);
@@ -73,7 +115,13 @@ pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
             };
             match endpoint.poll(Instant::now(), out) {
                 Turn::Again | Turn::Sent => {}
-                Turn::Idle(deadline) => break deadline,
+                Turn::Idle(deadline) => {
+                    let words = alive && send_beside(&mut link, endpoint, &mut datagram);
+                    // They wait for what is before them.
+                    if !words || !pending.is_empty() || !link.is_clear() {
+                        break deadline;
+                    }
+                }
                 Turn::Closed => {
                     farewell(link, alive).await;
                     return;
@@ -94,12 +142,13 @@ pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
             biased;
             ready = link.ready(&mut inbox, &mut pending), if alive => match ready {
                 Ok(Ready::Read(_)) => {
-                    if let Err(err) = endpoint.handle(&mut inbox, Instant::now()) {
-                        debug!(%err, "the session fails");
-                    }
+                    failing(endpoint.handle(&mut inbox, Instant::now()));
                 }
-                // The session speaks over the stream alone, so nothing of these is waited for, and none of them comes.
-                Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room) => {}
+                Ok(Ready::Datagram(datagram)) => {
+                    failing(endpoint.handle_datagram(datagram, Instant::now()));
+                }
+                Ok(Ready::Frame(frame)) => failing(endpoint.handle_frame(frame, Instant::now())),
+                Ok(Ready::Wrote(_) | Ready::Room) => {}
                 Ok(Ready::Eof) => {
                     alive = false;
                     endpoint.end();
@@ -116,6 +165,46 @@ pub async fn run<E: Endpoint>(mut link: Link, endpoint: &mut E) {
     }
 }
 
+/// Sends what goes beside the stream; whether there is something for the stream now.
+#[expect(clippy::disallowed_methods, reason = "as above")]
+fn send_beside<E: Endpoint>(link: &mut Link, endpoint: &mut E, datagram: &mut BytesMut) -> bool {
+    while let Some(room @ 1..) = link.datagram_room() {
+        if datagram.capacity() < room {
+            // Many datagrams are slices of one buffer.
+            datagram.reserve(ARENA);
+        }
+        match endpoint.beside(Instant::now(), room, datagram) {
+            Beside::Nothing => return false,
+            Beside::Datagram => {
+                // What the link does not take is lost, as anything may be that is sent so.
+                let _taken = link.send_datagram(datagram.split().freeze());
+            }
+            Beside::Frame(head, body) => link.send_frame(head, body),
+            Beside::Words => return true,
+        }
+    }
+    false
+}
+
+fn take_early<E: Endpoint>(mut early: Early, endpoint: &mut E, now: Instant) {
+    if !early.stream.is_empty() {
+        failing(endpoint.handle(&mut early.stream, now));
+    }
+    for datagram in early.datagrams {
+        failing(endpoint.handle_datagram(datagram, now));
+    }
+    for frame in early.frames {
+        failing(endpoint.handle_frame(frame, now));
+    }
+}
+
+/// The session says goodbye by itself.
+fn failing(handled: Result<(), SessionError>) {
+    if let Err(err) = handled {
+        debug!(%err, "the session fails");
+    }
+}
+
 /// Tells the peer's TLS that nothing follows; a peer that does not take it loses nothing.
 async fn farewell(link: Link, alive: bool) {
     if alive && let Err(err) = link.shutdown(&[], FAREWELL).await {
@@ -123,6 +212,8 @@ async fn farewell(link: Link, alive: bool) {
     }
 }
 
+/// Some datagrams.
+const ARENA: usize = 32 << 10;
 /// One chunk.
 const PENDING: usize = 16 << 10;
 const FAREWELL: Duration = Duration::from_secs(1);

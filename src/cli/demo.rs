@@ -37,6 +37,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         options.without_display(WITHOUT_DISPLAY);
     }
     let config = Serve {
+        quic: true,
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         name: "demo".to_owned(),
         video,

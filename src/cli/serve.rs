@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Address and port to listen on; may be given several times [default: every address, port 443]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
+    /// No QUIC: listen on TCP alone
+    #[arg(long)]
+    no_quic: bool,
     /// Name of the stream, as in the link
     #[arg(long, default_value = "live", value_parser = server::stream_name)]
     name: String,
@@ -65,6 +68,7 @@ impl From<Arguments> for Serve {
         };
         Self {
             listen: arguments.listen,
+            quic: !arguments.no_quic,
             name: arguments.name,
             video: arguments.video,
             audio: arguments.audio.unwrap_or(AudioSpec::Auto),
@@ -83,7 +87,7 @@ impl From<Arguments> for Serve {
 #[derive(Serialize)]
 struct Listening {
     tcp: Vec<SocketAddr>,
-    udp: Option<SocketAddr>,
+    udp: Vec<SocketAddr>,
     link: String,
 }
 
@@ -131,7 +135,7 @@ fn announce(output: &Output, server: &Server, link: &str) -> Result<(), Error> {
         "listening",
         &Listening {
             tcp: server.addresses(),
-            udp: None,
+            udp: server.udp_addresses(),
             link: link.to_owned(),
         },
         &words,

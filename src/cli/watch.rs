@@ -5,7 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{Output, bitrate, duration, viewer};
-use crate::{config::Watch, error::Error, playback::Latency, trust::Link};
+use crate::{
+    config::Watch,
+    error::Error,
+    playback::Latency,
+    transport::{Kind, race::Ways},
+    trust::Link,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,6 +39,9 @@ pub(super) struct Options {
     /// Write the first whole picture to a JPEG file; with --headless and without --duration, end then
     #[arg(long, value_name = "FILE.jpg", conflicts_with = "no_video")]
     snapshot: Option<PathBuf>,
+    /// How to get there: auto (whatever gets through best), quic or tls
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = ways)]
+    transport: Ways,
     /// The most bits a second that the server shall send, such as 5M or 800k
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
@@ -42,12 +51,16 @@ pub(super) struct Options {
     /// File of the servers whose key was accepted once [default: in the user's configuration]
     #[arg(long, value_name = "FILE")]
     known_servers: Option<PathBuf>,
+    /// File of the networks on which UDP does not get through [default: in the user's state]
+    #[arg(long, value_name = "FILE")]
+    networks: Option<PathBuf>,
 }
 
 impl Options {
     pub(super) fn into_config(self, link: Link) -> Watch {
         Watch {
             link,
+            ways: self.transport,
             video: !self.no_video,
             audio: !self.no_audio,
             max_bitrate: self.max_bitrate,
@@ -56,6 +69,7 @@ impl Options {
             snapshot: self.snapshot,
             headless: self.headless,
             known_servers: self.known_servers,
+            networks: self.networks,
         }
     }
 
@@ -72,6 +86,15 @@ impl Options {
 
 pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
     viewer::run(arguments.options.into_config(arguments.link), output)
+}
+
+fn ways(text: &str) -> Result<Ways, String> {
+    if text == "auto" {
+        return Ok(Ways::All);
+    }
+    Kind::from_name(text)
+        .map(Ways::Only)
+        .ok_or_else(|| "auto, quic or tls".to_owned())
 }
 
 fn latency(text: &str) -> Result<Latency, String> {

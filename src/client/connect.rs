@@ -1,13 +1,15 @@
 //! From a link to a connection with the server that was meant.
 
-use std::{path::Path, sync::Arc};
+use std::sync::{Arc, Mutex};
 
-use rustls::ClientConfig;
+use bytes::Bytes;
 
+use super::reach::{Reached, Target, reach};
 use crate::{
+    config::Watch,
     error::Error,
-    transport::{Link, dial},
-    trust::{self, KnownServers, Policy, Rejection, Seen, client_config},
+    transport::memory::Memory,
+    trust::{KnownServers, Pin, Policy, Rejection, Seen, client_config, quic_client_config},
 };
 
 /// Asks a person whether a server that nobody vouches for is the right one.
@@ -21,86 +23,84 @@ pub trait Ask: Send + Sync {
 
 /// Connects to one server, again and again.
 pub(super) struct Connector {
-    host: String,
-    port: u16,
-    stream: String,
-    config: Arc<ClientConfig>,
+    target: Target,
     /// Where accepted keys are remembered; not needed when the link has the key.
     known: Option<KnownServers>,
     ask: Arc<dyn Ask>,
 }
 
 impl Connector {
-    pub(super) fn new(
-        link: &trust::Link,
-        known: Option<&Path>,
-        ask: Arc<dyn Ask>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>) -> Result<Self, Error> {
+        let link = &config.link;
         let (policy, known) = match link.pin {
             Some(pin) => (Policy::Pinned(pin), None),
             None => {
-                let known = match known {
+                let known = match &config.known_servers {
                     Some(path) => KnownServers::open(path)?,
                     None => KnownServers::of_user()?,
                 };
                 (Policy::SystemOrKnown(known.clone()), Some(known))
             }
         };
-        let config = client_config(policy, &link.host, link.port)?;
-        Ok(Self {
+        let memory = config
+            .networks
+            .as_deref()
+            .map_or_else(Memory::of_user, Memory::open);
+        let target = Target {
             host: link.host.clone(),
             port: link.port,
             stream: link.stream.clone(),
-            config,
-            known,
-            ask,
-        })
+            tls: client_config(policy.clone(), &link.host, link.port)?,
+            quic: quic_client_config(policy, &link.host, link.port)?,
+            ways: config.ways,
+            memory: Arc::new(Mutex::new(memory)),
+        };
+        Ok(Self { target, known, ask })
     }
 
     /// `HOST:PORT` for a person.
     pub(super) fn server(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
+        if self.target.host.contains(':') {
+            format!("[{}]:{}", self.target.host, self.target.port)
         } else {
-            format!("{}:{}", self.host, self.port)
+            format!("{}:{}", self.target.host, self.target.port)
         }
     }
 
     /// Connects, and sends `first` together with the request; asks the person where the server is a stranger.
-    pub(super) async fn dial(&mut self, first: &[u8]) -> Result<Link, Error> {
-        match self.attempt(first).await {
-            Err(Error::Dial(err)) => {
-                let stranger = match err.rejection() {
-                    Some(Rejection::Untrusted { seen, .. }) => seen.clone(),
-                    _ => return Err(Error::Dial(err)),
-                };
-                let Some(known) = &mut self.known else {
-                    return Err(Error::Dial(err));
-                };
-                let (ask, host, port) = (Arc::clone(&self.ask), self.host.clone(), self.port);
-                let pin = stranger.pin;
-                let answer =
-                    tokio::task::spawn_blocking(move || ask.accept(&host, port, &stranger)).await;
-                match answer.map_err(|err| Error::Runtime(std::io::Error::other(err)))? {
-                    Ok(true) => known.remember(&self.host, self.port, pin)?,
-                    Ok(false) => return Err(Error::NotAccepted("you said no")),
-                    Err(why) => return Err(Error::NotAccepted(why)),
-                }
-                self.config =
-                    client_config(Policy::SystemOrKnown(known.clone()), &self.host, self.port)?;
-                self.attempt(first).await
-            }
-            done => done,
+    pub(super) async fn dial(&mut self, first: Bytes) -> Result<Reached, Error> {
+        let stranger = match reach(&self.target, first.clone()).await {
+            Ok(reached) => return Ok(reached),
+            Err(err) => match err.rejection() {
+                Some(Rejection::Untrusted { seen, .. }) if self.known.is_some() => seen.clone(),
+                _ => return Err(Error::Dial(err)),
+            },
+        };
+        let (ask, host, port) = (
+            Arc::clone(&self.ask),
+            self.target.host.clone(),
+            self.target.port,
+        );
+        let pin = stranger.pin;
+        let answer = tokio::task::spawn_blocking(move || ask.accept(&host, port, &stranger)).await;
+        match answer.map_err(|err| Error::Runtime(std::io::Error::other(err)))? {
+            Ok(true) => self.accept(pin)?,
+            Ok(false) => return Err(Error::NotAccepted("you said no")),
+            Err(why) => return Err(Error::NotAccepted(why)),
         }
+        Ok(reach(&self.target, first).await?)
     }
 
-    async fn attempt(&self, first: &[u8]) -> Result<Link, Error> {
-        let config = Arc::clone(&self.config);
-        let target = dial::Target {
-            host: &self.host,
-            port: self.port,
-            stream: &self.stream,
+    /// The person knows this key.
+    fn accept(&mut self, pin: Pin) -> Result<(), Error> {
+        let Some(known) = &mut self.known else {
+            return Ok(());
         };
-        Ok(dial::tls(target, config, first, dial::Timeouts::default()).await?)
+        let (host, port) = (&self.target.host, self.target.port);
+        known.remember(host, port, pin)?;
+        let policy = Policy::SystemOrKnown(known.clone());
+        self.target.tls = client_config(policy.clone(), host, port)?;
+        self.target.quic = quic_client_config(policy, host, port)?;
+        Ok(())
     }
 }

@@ -85,6 +85,8 @@ impl Desk {
             next_stats: started + SECOND,
             connected: Connected {
                 transport: "tls",
+                reached_ms: None,
+                why: None,
                 first_frame_ms: None,
                 server_key: None,
             },
@@ -112,8 +114,10 @@ impl Desk {
     }
 
     /// A link is there.
-    pub(super) fn linked(&mut self, link: &Link) {
+    pub(super) fn linked(&mut self, link: &Link, took: Duration, why: Option<String>) {
         self.connected.transport = link.kind().name();
+        self.connected.reached_ms = Some(took.as_secs_f64() * 1000.0);
+        self.connected.why = why;
         self.connected.server_key = link.server_key().map(|pin| pin.to_string());
         self.about.cipher = link.cipher();
         self.about.server = link.peer().to_string();

@@ -4,6 +4,7 @@ mod backoff;
 mod connect;
 mod desk;
 mod overlay;
+mod reach;
 mod viewer;
 
 use std::{
@@ -21,6 +22,7 @@ use self::{
     backoff::Backoff,
     connect::Connector,
     desk::{Desk, Inner},
+    reach::Reached,
     viewer::{Ended, Viewer},
 };
 use crate::{
@@ -75,8 +77,12 @@ pub enum News {
 /// How a viewer got through.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connected {
-    /// `tls`.
+    /// `quic` or `tls`.
     pub transport: &'static str,
+    /// From when it was dialled until the server's first word.
+    pub reached_ms: Option<f64>,
+    /// Why not over a better way, where it was tried and one is allowed.
+    pub why: Option<String>,
     /// From the start until the first picture was shown.
     pub first_frame_ms: Option<f64>,
     /// SHA-256 of the server's public key, as in the link.
@@ -106,8 +112,7 @@ pub async fn watch(
     stop: CancellationToken,
 ) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let known = config.known_servers.as_deref();
-    let mut connector = Connector::new(&config.link, known, Arc::clone(&outside.ask))?;
+    let mut connector = Connector::new(&config, Arc::clone(&outside.ask))?;
     let (inner, events) = mpsc::channel(INNER);
     relay(outside.commands, inner.clone())?;
     let told = inner.clone();
@@ -162,7 +167,7 @@ async fn follow(
         let mut first = BytesMut::new();
         viewer.begin(want, &mut first, Instant::now());
         let dialled = tokio::select! {
-            dialled = connector.dial(&first) => dialled,
+            dialled = connector.dial(first.freeze()) => dialled,
             () = viewer.end_of_waiting() => {
                 if reached || stop.is_cancelled() || config.duration.is_none() {
                     return Ok("done".to_owned());
@@ -171,15 +176,24 @@ async fn follow(
             }
         };
         let why = match dialled {
-            Ok(link) => {
+            Ok(Reached {
+                link,
+                early,
+                took,
+                why,
+            }) => {
                 reached = true;
-                viewer.linked(&link);
-                drive::run(link, viewer).await;
+                viewer.linked(&link, took, why);
+                drive::run(link, early, viewer).await;
                 match viewer.ended() {
                     Ended::Done(reason) => return Ok(reason),
                     Ended::Failed(err) => return Err(err),
                     Ended::Lost(why) => why,
                 }
+            }
+            Err(Error::Dial(err)) if err.is_from_server() => {
+                reached = true;
+                err.to_string()
             }
             // Another key, or another program at that port, may be a captive portal once the right one was there.
             Err(err) if !reached => return Err(err),

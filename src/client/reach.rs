@@ -69,11 +69,8 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
             Output::Wait(until) => {
                 tokio::select! {
                     Some(done) = attempts.join_next() => {
-                        let (kind, done) = match done {
-                            Ok(done) => done,
-                            // Nobody aborts one, so it panicked, which was told already.
-                            Err(_) => continue,
-                        };
+                        // Nobody aborts one: it could only have panicked, which was told already.
+                        let Ok((kind, done)) = done else { continue };
                         let event = match done {
                             Ok(link) => {
                                 answered = Some(link);
@@ -158,11 +155,11 @@ async fn answer(mut link: Link, target: &Target) -> Result<Answered, DialError> 
     let mut nothing = BytesMut::new();
     loop {
         let ready = time::timeout(WORDLESS, link.ready(&mut early.stream, &mut nothing)).await;
-        let lost = |source| DialError::Lost {
+        let lost = |source| DialError::Wordless {
             server: format!("{}:{}", target.host, target.port),
             source,
         };
-        match ready.map_err(|_| timed_out(target))?.map_err(lost)? {
+        match ready.map_err(|late| lost(late.into()))?.map_err(lost)? {
             Ready::Read(_) => return Ok(Answered { link, early }),
             Ready::Datagram(datagram) => early.datagrams.push(datagram),
             Ready::Frame(frame) => early.frames.push(frame),
@@ -170,12 +167,16 @@ async fn answer(mut link: Link, target: &Target) -> Result<Answered, DialError> 
             Ready::Eof => return Err(lost(std::io::ErrorKind::UnexpectedEof.into())),
         }
         if early.datagrams.len() + early.frames.len() > MOST_EARLY {
-            return Err(timed_out(target));
+            return Err(lost(std::io::ErrorKind::InvalidData.into()));
         }
     }
 }
 
 /// TLS has won, and QUIC is still under way: finds out whether UDP is answered at all, and remembers.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is remembered counts on the wall's clock"
+)]
 async fn listen(
     attempts: JoinSet<(Kind, Result<Answered, DialError>)>,
     mut heard: watch::Receiver<Progress>,

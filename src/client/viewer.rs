@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::desk::{Desk, Inner, Wish};
-use crate::drive::{Endpoint, Turn};
+use crate::drive::{Beside, Endpoint, Turn};
 use crate::error::Error;
 use crate::playback::{Summary, Traffic};
 use crate::session::client::{Event, Session, Want, Welcome};
@@ -88,12 +88,15 @@ impl Viewer {
         clippy::disallowed_methods,
         reason = "the session's time-outs count from here"
     )]
-    pub(super) fn linked(&mut self, link: &Link) {
+    pub(super) fn linked(&mut self, link: &Link, took: Duration, why: Option<String>) {
         if let Some(session) = &mut self.session {
+            if link.kind().has_datagrams() {
+                session.with_datagrams();
+            }
             session.linked(Instant::now());
         }
         self.transport = Some(link.kind().name());
-        self.desk.linked(link);
+        self.desk.linked(link, took, why);
     }
 
     /// The connection is lost, and will be tried again after `pause`.
@@ -265,6 +268,28 @@ impl Endpoint for Viewer {
         match &mut self.session {
             Some(session) => session.handle(bytes, now),
             None => Ok(()),
+        }
+    }
+
+    fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
+        match &mut self.session {
+            Some(session) => session.handle_datagram(datagram, now),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_frame(&mut self, frame: Bytes, now: Instant) -> Result<(), SessionError> {
+        match &mut self.session {
+            Some(session) => session.handle_whole(frame, now),
+            None => Ok(()),
+        }
+    }
+
+    fn beside(&mut self, now: Instant, _room: usize, out: &mut BytesMut) -> Beside {
+        let session = self.session.as_mut();
+        match session.is_some_and(|session| session.datagram(now, out)) {
+            true => Beside::Datagram,
+            false => Beside::Nothing,
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{Incoming, Link, Listener},
+    transport::{self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, quic},
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
@@ -43,6 +43,7 @@ use self::{ingest::Ingest, peer::Peer};
 pub struct Server {
     link: trust::Link,
     addresses: Vec<SocketAddr>,
+    udp: Vec<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
     failed: oneshot::Receiver<CaptureError>,
@@ -153,8 +154,10 @@ impl Server {
             IdentitySource::Files { cert, key } => Identity::load(cert, key)?,
             IdentitySource::Fresh => Identity::fresh()?,
         };
-        let listeners = listen(&config.listen)?;
+        let quic = config.quic.then(|| identity.quic_server_config());
+        let (listeners, endpoints) = listen(&config.listen, quic).await?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
+        let udp: Vec<SocketAddr> = endpoints.iter().map(quic::Endpoint::local).collect();
         let link = link(&config, &addresses, &identity);
         let stream = Stream::new(config.name.clone(), tracks, config.limits);
         let hub = Arc::new(Hub::new());
@@ -196,10 +199,16 @@ impl Server {
             let span = info_span!("listener", addr = %listener.local());
             tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
         }
+        for endpoint in endpoints {
+            let span = info_span!("endpoint", addr = %endpoint.local());
+            let accepts = accept_quic(endpoint, Arc::clone(&shared), tasks.clone());
+            tasks.spawn(accepts.instrument(span));
+        }
         Ok((
             Self {
                 link,
                 addresses,
+                udp,
                 stop,
                 tasks,
                 failed,
@@ -229,6 +238,11 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
+    }
+
+    /// Where it listens for QUIC.
+    pub fn udp_addresses(&self) -> Vec<SocketAddr> {
+        self.udp.clone()
     }
 
     /// Says goodbye to every viewer, closes the source, and waits until that is done, but not for long.
@@ -266,13 +280,46 @@ async fn check(config: &Serve) -> Result<Tracks, Error> {
     Ok(checked.map_err(|err| Error::Runtime(std::io::Error::other(err)))??)
 }
 
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Error> {
-    if addresses.is_empty() {
-        return Ok(vec![Listener::bind_all(trust::DEFAULT_PORT)?]);
+/// Where viewers come: over TLS, and, with `quic`, over QUIC on the same port numbers. A server that was there a moment
+/// ago may still be saying goodbye over UDP, so that port is waited for, a little.
+async fn listen(
+    addresses: &[SocketAddr],
+    quic: Option<Arc<rustls::ServerConfig>>,
+) -> Result<(Vec<Listener>, Vec<quic::Endpoint>), Error> {
+    for _ in 0..TRIES {
+        match bind(addresses, quic.clone()) {
+            Err(Error::Listen(ListenError::InUse {
+                protocol: Protocol::Udp,
+                ..
+            })) => time::sleep(BETWEEN).await,
+            done => return done,
+        }
     }
-    let bound: Result<Vec<Listener>, _> =
-        addresses.iter().map(|addr| Listener::bind(*addr)).collect();
-    Ok(bound?)
+    bind(addresses, quic)
+}
+
+fn bind(
+    addresses: &[SocketAddr],
+    quic: Option<Arc<rustls::ServerConfig>>,
+) -> Result<(Vec<Listener>, Vec<quic::Endpoint>), Error> {
+    let Some(quic) = quic else {
+        if addresses.is_empty() {
+            return Ok((vec![Listener::bind_all(trust::DEFAULT_PORT)?], Vec::new()));
+        }
+        let bound: Result<Vec<Listener>, _> =
+            addresses.iter().map(|addr| Listener::bind(*addr)).collect();
+        return Ok((bound?, Vec::new()));
+    };
+    let congestion = quic::Congestion::default();
+    if addresses.is_empty() {
+        let (tcp, udp) = transport::both::bind_all(trust::DEFAULT_PORT, &quic, congestion)?;
+        return Ok((vec![tcp], vec![udp]));
+    }
+    let bound: Result<Vec<(Listener, quic::Endpoint)>, _> = addresses
+        .iter()
+        .map(|addr| transport::both::bind(*addr, &quic, congestion))
+        .collect();
+    Ok(bound?.into_iter().unzip())
 }
 
 fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust::Link {
@@ -324,18 +371,42 @@ async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
             incoming = listener.accept() => incoming,
         };
         let span = info_span!("viewer", addr = %incoming.peer());
-        tasks.spawn(admit(incoming, Arc::clone(&shared)).instrument(span));
+        let handshakes = upgrade(incoming, shared.identity.server_config());
+        tasks.spawn(admit(handshakes, Arc::clone(&shared)).instrument(span));
     }
 }
 
-/// Takes a connection through its handshakes; a viewer becomes a session, anybody else has had his page.
-async fn admit(incoming: Incoming, shared: Arc<Shared>) {
-    let handshakes = async {
-        let secured = incoming
-            .handshake(shared.identity.server_config(), PATIENCE)
-            .await?;
-        secured.serve(PATIENCE).await
-    };
+/// The same over QUIC.
+async fn accept_quic(endpoint: quic::Endpoint, shared: Arc<Shared>, tasks: TaskTracker) {
+    loop {
+        let incoming = tokio::select! {
+            () = shared.stop.cancelled() => break,
+            incoming = endpoint.accept() => incoming,
+        };
+        let span = info_span!("viewer", addr = %incoming.peer());
+        let handshake = async move { incoming.handshake(PATIENCE).await.map(Some) };
+        tasks.spawn(admit(handshake, Arc::clone(&shared)).instrument(span));
+    }
+    // Until then its port is not free.
+    if time::timeout(peer::DRAIN, endpoint.idle()).await.is_err() {
+        debug!("some connections did not end");
+    }
+}
+
+/// Takes a TCP connection through its handshakes; anybody but a viewer has his page.
+async fn upgrade(
+    incoming: Incoming,
+    config: Arc<rustls::ServerConfig>,
+) -> Result<Option<Link>, AcceptError> {
+    let secured = incoming.handshake(config, PATIENCE).await?;
+    secured.serve(PATIENCE).await
+}
+
+/// Waits for `handshakes`; a viewer becomes a session.
+async fn admit(
+    handshakes: impl Future<Output = Result<Option<Link>, AcceptError>>,
+    shared: Arc<Shared>,
+) {
     let admitted = tokio::select! {
         () = shared.stop.cancelled() => return,
         admitted = handshakes => admitted,
@@ -368,6 +439,9 @@ async fn serve(link: Link, shared: &Shared) {
     let id = shared.viewers.fetch_add(1, Ordering::Relaxed);
     let now = Instant::now();
     let mut session = session::server::Session::new(offer, shared.epoch, now);
+    if link.kind().has_datagrams() {
+        session = session.with_datagrams();
+    }
     let place = shared.places.try_acquire();
     if place.is_err() {
         warn!("as many viewers as --max-viewers allows: one more is sent away");
@@ -386,7 +460,7 @@ async fn serve(link: Link, shared: &Shared) {
         link.peer(),
         transport,
     );
-    drive::run(link, &mut peer).await;
+    drive::run(link, drive::Early::default(), &mut peer).await;
 }
 
 fn info(stream: &Stream) -> Option<StreamInfo> {
@@ -405,5 +479,8 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 }
 
 const NOTICES: usize = 256;
+/// For a UDP port that is in use.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(50);
 /// For TLS, and for each request behind it.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
 use super::{Notice, Viewer};
 use crate::{
-    drive::{Endpoint, Turn},
+    drive::{Beside, Endpoint, Turn},
     hub::{Hub, Status, Subscription},
     media::{self, AudioPacket, Tracks, VideoStep},
     session::{CloseReason, Feed, Output, SessionError, server},
@@ -138,6 +138,33 @@ impl Endpoint for Peer {
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
         self.session.handle(bytes, now)
+    }
+
+    fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
+        self.session.handle_datagram(datagram, now)
+    }
+
+    fn handle_frame(&mut self, _frame: Bytes, _now: Instant) -> Result<(), SessionError> {
+        // A viewer's link allows none.
+        Ok(())
+    }
+
+    fn beside(&mut self, now: Instant, room: usize, out: &mut BytesMut) -> Beside {
+        if let Some(whole) = self.session.whole(now) {
+            return Beside::Frame(whole.head, whole.jpeg);
+        }
+        let sent = match &mut self.share {
+            Some(share) => self
+                .session
+                .datagram(now, &mut share.subscription, room, out),
+            None => false,
+        };
+        match sent {
+            true => Beside::Datagram,
+            false if self.session.has_whole() => self.beside(now, room, out),
+            false if self.session.has_words() => Beside::Words,
+            false => Beside::Nothing,
+        }
     }
 
     fn end(&mut self) {

@@ -44,6 +44,14 @@ impl Kind {
         }
     }
 
+    /// Whether it carries datagrams, and frames on streams of their own, beside its bytes.
+    pub const fn has_datagrams(self) -> bool {
+        match self {
+            Self::Tls => false,
+            Self::Quic => true,
+        }
+    }
+
     /// The way of this name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)

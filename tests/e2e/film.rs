@@ -48,7 +48,7 @@ fn a_film_over_tls_is_seen_and_heard_to_its_figures() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (mut server, link) = Program::serve(dir.path(), &format!("--video file:{FILM}"));
-    let viewer = Program::watch(&link, "--duration 6s").end();
+    let viewer = Program::watch(&link, "--duration 6s --transport tls").end();
     assert_eq!(viewer.status, Some(0), "{viewer:?}");
 
     let summary = viewer.summary();

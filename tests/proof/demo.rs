@@ -12,7 +12,7 @@ fn without_a_display_the_demonstration_runs_headless_and_sums_up() {
     let summary = demo.named("summary");
     assert_eq!(demo.end().code(), Some(0));
     println!("{summary}");
-    assert_eq!(connected["transport"], "tls");
+    assert_eq!(connected["transport"], "quic");
     assert!(summary["frames_shown"].as_u64().unwrap() > 0);
     assert!(summary["audio_packets"].as_u64().unwrap() > 0);
     let duration = summary["duration_ms"].as_u64().unwrap();

@@ -27,6 +27,8 @@ pub(super) struct Mail {
     again: bool,
     /// Where the next datagram of ours stands.
     position: u64,
+    /// Bytes that came.
+    bytes: u64,
 }
 
 /// Which packets of sound came: each comes twice.
@@ -155,6 +157,7 @@ impl Session {
         if !self.mail.tracker.came(span.clone(), now) {
             return Ok(());
         }
+        self.mail.bytes += bytes.len() as u64;
         for message in messages {
             self.take_message(message)
                 .map_err(|what| at_message(span.start, what))?;
@@ -224,6 +227,7 @@ impl Session {
         self.mail
             .tracker
             .came(start..start.saturating_add(length as u64), now);
+        self.mail.bytes += length as u64;
         let until = self.mail.tracker.until(now);
         self.acks.came(until, true, now);
         let known = self.state == State::Streaming && self.receiver.knows(moment.rung);
@@ -276,6 +280,10 @@ impl Session {
 }
 
 impl Mail {
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The newest word about a frame counts.
     fn unsettled(&mut self, settled: Settled) {
         let frame = settled.moment.frame;

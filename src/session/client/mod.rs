@@ -226,7 +226,7 @@ impl Session {
 
     /// Bytes of messages that came.
     pub const fn bytes_received(&self) -> u64 {
-        self.core.bytes_received()
+        self.core.bytes_received() + self.mail.bytes()
     }
 
     /// Takes what is there; whether a frame is complete by it.

@@ -56,6 +56,13 @@ impl Session {
         true
     }
 
+    /// Whether there is a [`Self::whole`].
+    pub fn has_whole(&self) -> bool {
+        self.parcels
+            .as_ref()
+            .is_some_and(|parcels| parcels.has_whole())
+    }
+
     /// A whole picture to be sent on a stream of its own, at once, in place of the one before. To be asked behind each
     /// [`Self::datagram`].
     pub fn whole(&mut self, now: Instant) -> Option<Whole> {
@@ -112,11 +119,11 @@ impl Session {
         let Some(parcels) = &mut self.parcels else {
             return Err(Misbehaviour::WrongDirection(Kind::Arrivals));
         };
-        parcels
+        let received = parcels
             .arrived(arrivals, &mut self.lost)
             .map_err(|_| Misbehaviour::Acknowledged(arrivals.until))?;
         let ack = Ack {
-            received: arrivals.until,
+            received,
             held: arrivals.held,
         };
         self.acknowledged(ack, now)

@@ -124,12 +124,13 @@ impl Ledger {
         });
     }
 
-    /// The viewer says what came; `lost` is told of each cell that it lacks.
+    /// The viewer says what came; `lost` is told of each cell that it lacks. Gives the position up to which nothing is
+    /// under way any more: a stream may be for longer than what was sent behind it.
     pub(super) fn arrived(
         &mut self,
         arrivals: &Arrivals,
         lost: &mut dyn FnMut(Lost),
-    ) -> Result<(), NotSent> {
+    ) -> Result<u64, NotSent> {
         if arrivals.until > self.next {
             return Err(NotSent);
         }
@@ -139,9 +140,12 @@ impl Ledger {
         {
             while holes.next_if(|hole| hole.end < entry.end).is_some() {}
             let missing = holes.peek().is_some_and(|hole| hole.start < entry.end);
-            self.resolve(missing && !entry.reliable, lost);
+            if missing && entry.reliable {
+                return Ok(entry.start);
+            }
+            self.resolve(missing, lost);
         }
-        Ok(())
+        Ok(arrivals.until)
     }
 
     /// On which of what is under way the picture of `frame` depends; in order, at most [`MAX_RANGES`].
@@ -345,13 +349,17 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_never_lost() {
+    fn a_stream_is_under_way_until_it_has_come() {
         let mut ledger = Ledger::default();
         ledger.turn(4);
         ledger.stream(5000);
         send(&mut ledger, 1, &[0]);
-        assert_eq!(lost(&mut ledger, 5000, &[0..5000]), []);
-        assert_eq!(lost(&mut ledger, 5100, &[5000..5100]), [(1, 0)]);
+        let told = arrivals(5100, &[0..5000]);
+        assert_eq!(ledger.arrived(&told, &mut |_| {}), Ok(0));
+        let told = arrivals(5100, &[5000..5100]);
+        let mut all = Vec::new();
+        let until = ledger.arrived(&told, &mut |lost| all.push(lost.index));
+        assert_eq!((until, all), (Ok(5100), vec![0]));
     }
 
     proptest! {

@@ -106,6 +106,11 @@ impl Parcels {
         !self.rungs.is_empty() || !self.large_sounds.is_empty()
     }
 
+    /// Whether there is a picture to be sent on a stream of its own.
+    pub(super) const fn has_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
     /// A picture to be sent on a stream of its own, in place of an older one that is still under way.
     pub(super) const fn next_whole(&mut self) -> Option<Whole> {
         self.whole.take()
@@ -132,16 +137,17 @@ impl Parcels {
         (self.held, self.large, self.began, self.gone) = (None, None, None, 0);
     }
 
-    /// The viewer says what came; the feed is told what did not.
+    /// The viewer says what came; `lost` gets what did not. Gives the position up to which nothing is under way.
     pub(super) fn arrived(
         &mut self,
         arrivals: &Arrivals,
         lost: &mut Vec<(RungId, Lost)>,
-    ) -> Result<(), NotSent> {
+    ) -> Result<u64, NotSent> {
         let Some((rung, _)) = self.rung else {
             return self.ledger.arrived(arrivals, &mut |_| {});
         };
-        self.ledger
+        let until = self
+            .ledger
             .arrived(arrivals, &mut |cell| lost.push((rung, cell)))?;
         if let Some((moment, _)) = self.settled
             && lost.iter().any(|(_, lost)| lost.frame <= moment.frame)
@@ -149,7 +155,7 @@ impl Parcels {
             // It is not complete until they were sent anew.
             self.settled = None;
         }
-        Ok(())
+        Ok(until)
     }
 
     /// Appends a datagram of at most `room` bytes to `out`, which is empty, with of the picture about `picture` bytes;

@@ -151,9 +151,22 @@ pub enum DialError {
         /// What the system says.
         source: io::Error,
     },
+    /// It was ready, and the server went away before its first word.
+    #[error("{server} took the connection and ended it before its first word ({source})")]
+    Wordless {
+        /// Where.
+        server: String,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl DialError {
+    /// Whether the right server was there: it is worth trying again.
+    pub const fn is_from_server(&self) -> bool {
+        matches!(self, Self::Wordless { .. })
+    }
+
     /// Why the server's key was refused, if that is the reason.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
@@ -174,7 +187,8 @@ impl DialError {
             | Self::Unfinished { .. }
             | Self::NotOurs { .. }
             | Self::Quic { .. }
-            | Self::Lost { .. } => None,
+            | Self::Lost { .. }
+            | Self::Wordless { .. } => None,
         }
     }
 

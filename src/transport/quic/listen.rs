@@ -87,6 +87,11 @@ impl Endpoint {
         }
     }
 
+    /// Resolves when nobody is connected any more and all goodbyes are said.
+    pub async fn idle(&self) {
+        self.quic.wait_idle().await;
+    }
+
     /// The address, with the port that was taken.
     pub const fn local(&self) -> SocketAddr {
         self.local

@@ -70,6 +70,7 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn serve(video: &str) -> Serve {
     Serve {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+        quic: true,
         name: "live".to_owned(),
         video: video.parse().unwrap(),
         audio: AudioSpec::Auto,
@@ -92,6 +93,7 @@ pub(crate) fn serve(video: &str) -> Serve {
 pub(crate) fn watch(link: &Link) -> Watch {
     Watch {
         link: link.clone(),
+        ways: tunnelcast::transport::race::Ways::All,
         video: true,
         audio: true,
         max_bitrate: None,
@@ -100,6 +102,8 @@ pub(crate) fn watch(link: &Link) -> Watch {
         snapshot: None,
         headless: true,
         known_servers: None,
+        // What one test finds out must not steer another.
+        networks: Some(std::path::PathBuf::from("/nonexistent/networks")),
     }
 }
 
