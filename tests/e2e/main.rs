@@ -20,5 +20,6 @@ mod signals;
 mod slow;
 mod support;
 mod viewers;
+mod ways;
 mod wrong_servers;
 mod wrong_sources;

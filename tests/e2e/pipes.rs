@@ -69,7 +69,7 @@ fn standard_input_that_holds_no_pictures_ends_serve_with_its_reason() {
 }
 
 /// A standard JPEG of one colour.
-fn jpeg(width: u32, height: u32, luma: u8) -> Bytes {
+pub(crate) fn jpeg(width: u32, height: u32, luma: u8) -> Bytes {
     let size = Size::new(width, height).unwrap();
     let mut encoder = Encoder::new(1, size, Quality::DEFAULT).unwrap();
     let picture = Picture::filled(size, [luma, 128, 128]);

@@ -117,7 +117,8 @@ impl Program {
     /// `watch --headless` of this link.
     pub(crate) fn watch(link: &Link, arguments: &str) -> Self {
         let link = link.to_string();
-        let fixed = ["watch", "--headless", &link];
+        // What one test finds out of this network must not steer another.
+        let fixed = ["watch", "--headless", "--networks", "/nonexistent/n", &link];
         Self::with(
             fixed.into_iter().chain(arguments.split_whitespace()),
             |_| {},
