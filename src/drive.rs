@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     time::{Duration, Instant},
 };
 
@@ -91,47 +92,14 @@ pub struct Early {
 
 /// Runs `endpoint` over `link` until the session is over, which the endpoint learns with its reason. Then the link is
 /// shut down.
-///
-/// The session is asked for more only when the link has taken all that it was given before, so that media is chosen
-/// at the last moment.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-pub async fn run<E: Endpoint>(mut link: Link, early: Early, endpoint: &mut E) {
-    let mut inbox = BytesMut::with_capacity(E::INBOX);
-    take_early(early, endpoint, Instant::now());
-    let mut datagram = BytesMut::new();
-    let mut pending = BytesMut::new();
-    // Stands for what the link has taken and the kernel has not: to the session that is yet to be written.
-    let mut taken = BytesMut::from(&[0][..]);
-    let mut alive = true;
+pub async fn run<E: Endpoint>(link: Link, endpoint: &mut E) {
+    let mut lane = Lane::new(link, E::INBOX);
     loop {
-        let deadline = loop {
-            let out = if link.is_clear() {
-                if pending.capacity() == 0 {
-                    pending.reserve(PENDING);
-                }
-                &mut pending
-            } else {
-                &mut taken
-            };
-            match endpoint.poll(Instant::now(), out) {
-                Turn::Again | Turn::Sent => {}
-                Turn::Idle(deadline) => {
-                    let words = alive && send_beside(&mut link, endpoint, &mut datagram);
-                    // They wait for what is before them.
-                    if !words || !pending.is_empty() || !link.is_clear() {
-                        break deadline;
-                    }
-                }
-                Turn::Closed => {
-                    farewell(link, alive).await;
-                    return;
-                }
-            }
+        let Some(deadline) = lane.drain(endpoint) else {
+            lane.farewell().await;
+            return;
         };
-        if pending.is_empty() {
-            // Of many who wait, none keeps room for what he may send.
-            pending = BytesMut::new();
-        }
         let sleep = async {
             match deadline {
                 Some(deadline) => time::sleep_until(deadline.into()).await,
@@ -140,27 +108,110 @@ pub async fn run<E: Endpoint>(mut link: Link, early: Early, endpoint: &mut E) {
         };
         tokio::select! {
             biased;
-            ready = link.ready(&mut inbox, &mut pending), if alive => match ready {
-                Ok(Ready::Read(_)) => {
-                    failing(endpoint.handle(&mut inbox, Instant::now()));
-                }
-                Ok(Ready::Datagram(datagram)) => {
-                    failing(endpoint.handle_datagram(datagram, Instant::now()));
-                }
-                Ok(Ready::Frame(frame)) => failing(endpoint.handle_frame(frame, Instant::now())),
-                Ok(Ready::Wrote(_) | Ready::Room) => {}
-                Ok(Ready::Eof) => {
-                    alive = false;
-                    endpoint.end();
-                }
-                Err(err) => {
-                    debug!(%err, "the link broke");
-                    alive = false;
-                    endpoint.end();
-                }
-            },
+            came = lane.ready() => lane.take(came, endpoint, Instant::now()),
             () = endpoint.woken() => {}
             () = sleep => {}
+        }
+    }
+}
+
+/// A link, and what is between it and a session.
+///
+/// The session is asked for more only when the link has taken all that it was given before, so that media is chosen
+/// at the last moment.
+#[derive(Debug)]
+pub struct Lane {
+    link: Link,
+    inbox: BytesMut,
+    /// What the link has yet to take.
+    pending: BytesMut,
+    /// Stands for what the link has taken and the kernel has not: to the session that is yet to be written.
+    taken: BytesMut,
+    datagram: BytesMut,
+    alive: bool,
+}
+
+/// What came of waiting for a lane.
+pub type Came = io::Result<Ready>;
+
+impl Lane {
+    /// With so many bytes set aside for what comes.
+    pub fn new(link: Link, inbox: usize) -> Self {
+        Self {
+            link,
+            inbox: BytesMut::with_capacity(inbox),
+            pending: BytesMut::new(),
+            taken: BytesMut::from(&[0][..]),
+            datagram: BytesMut::new(),
+            alive: true,
+        }
+    }
+
+    /// Does all that there is to do now. When there is more if nothing comes; `None` when the session is over.
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub fn drain<E: Endpoint>(&mut self, endpoint: &mut E) -> Option<Option<Instant>> {
+        let deadline = loop {
+            let out = if self.link.is_clear() {
+                if self.pending.capacity() == 0 {
+                    self.pending.reserve(PENDING);
+                }
+                &mut self.pending
+            } else {
+                &mut self.taken
+            };
+            match endpoint.poll(Instant::now(), out) {
+                Turn::Again | Turn::Sent => {}
+                Turn::Idle(deadline) => {
+                    let words =
+                        self.alive && send_beside(&mut self.link, endpoint, &mut self.datagram);
+                    // They wait for what is before them.
+                    if !words || !self.pending.is_empty() || !self.link.is_clear() {
+                        break deadline;
+                    }
+                }
+                Turn::Closed => return None,
+            }
+        };
+        if self.pending.is_empty() {
+            // Of many who wait, none keeps room for what he may send.
+            self.pending = BytesMut::new();
+        }
+        Some(deadline)
+    }
+
+    /// Waits for the link; never resolves once it has ended. Cancel-safe.
+    pub async fn ready(&mut self) -> Came {
+        if !self.alive {
+            std::future::pending::<()>().await;
+        }
+        self.link.ready(&mut self.inbox, &mut self.pending).await
+    }
+
+    /// Gives the endpoint what came.
+    pub fn take<E: Endpoint>(&mut self, came: Came, endpoint: &mut E, now: Instant) {
+        match came {
+            Ok(Ready::Read(_)) => failing(endpoint.handle(&mut self.inbox, now)),
+            Ok(Ready::Datagram(datagram)) => failing(endpoint.handle_datagram(datagram, now)),
+            Ok(Ready::Frame(frame)) => failing(endpoint.handle_frame(frame, now)),
+            Ok(Ready::Wrote(_) | Ready::Room) => {}
+            Ok(Ready::Eof) => {
+                self.alive = false;
+                endpoint.end();
+            }
+            Err(err) => {
+                debug!(%err, "the link broke");
+                self.alive = false;
+                endpoint.end();
+            }
+        }
+    }
+
+    /// Tells the peer's TLS that nothing follows; a peer that does not take it loses nothing.
+    pub async fn farewell(self) {
+        if self.alive
+            && let Err(err) = self.link.shutdown(&[], FAREWELL).await
+        {
+            debug!(%err, "the link did not close cleanly");
         }
     }
 }
@@ -186,7 +237,8 @@ fn send_beside<E: Endpoint>(link: &mut Link, endpoint: &mut E, datagram: &mut By
     false
 }
 
-fn take_early<E: Endpoint>(mut early: Early, endpoint: &mut E, now: Instant) {
+/// Gives an endpoint what came early.
+pub fn take_early<E: Endpoint>(mut early: Early, endpoint: &mut E, now: Instant) {
     if !early.stream.is_empty() {
         failing(endpoint.handle(&mut early.stream, now));
     }
@@ -202,13 +254,6 @@ fn take_early<E: Endpoint>(mut early: Early, endpoint: &mut E, now: Instant) {
 fn failing(handled: Result<(), SessionError>) {
     if let Err(err) = handled {
         debug!(%err, "the session fails");
-    }
-}
-
-/// Tells the peer's TLS that nothing follows; a peer that does not take it loses nothing.
-async fn farewell(link: Link, alive: bool) {
-    if alive && let Err(err) = link.shutdown(&[], FAREWELL).await {
-        debug!(%err, "the link did not close cleanly");
     }
 }
 

@@ -149,6 +149,7 @@ impl World {
             stream: Some("cam".parse().unwrap()),
             video: true,
             audio: true,
+            resume: None,
             max_bps: None,
         };
         let mut client = client::Session::new(want, now);
@@ -162,7 +163,7 @@ impl World {
             random: Random(line.seed),
             epoch,
             now,
-            server: server::Session::new(offer, epoch, now).with_datagrams(),
+            server: server::Session::new(offer, epoch, now).with_datagrams(now),
             client,
             feed: None,
             filler,

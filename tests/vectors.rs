@@ -56,6 +56,7 @@ fn examples() -> Vec<(&'static str, Said)> {
             Said::Client(ClientControl::Hello {
                 versions: vec![1],
                 agent: Text::new("example/1"),
+                resume: None,
             }),
         ),
         (

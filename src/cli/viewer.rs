@@ -155,6 +155,10 @@ fn tell(output: &Output, news: &News) -> Result<(), Error> {
         News::Connected(connected) => {
             output.event("connected", connected, &words::connected(connected))
         }
+        News::Switched(switched) => {
+            let words = format!("now over {}: {}", switched.to, switched.reason);
+            output.event("switched", &switched, &words)
+        }
         News::Stats(stats) => output.event("stats", stats.as_ref(), ""),
         News::Closed { reason } => {
             output.event("closed", &serde_json::json!({ "reason": reason }), "")

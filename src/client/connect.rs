@@ -8,7 +8,7 @@ use super::reach::{Reached, Target, reach};
 use crate::{
     config::Watch,
     error::Error,
-    transport::memory::Memory,
+    transport::{Kind, memory::Memory, race::Ways},
     trust::{KnownServers, Pin, Policy, Rejection, Seen, client_config, quic_client_config},
 };
 
@@ -89,6 +89,19 @@ impl Connector {
             Err(why) => return Err(Error::NotAccepted(why)),
         }
         Ok(reach(&self.target, first).await?)
+    }
+
+    /// How the same server is dialled again, over this way alone.
+    pub(super) fn again(&self, kind: Kind) -> Target {
+        Target {
+            ways: Ways::Only(kind),
+            ..self.target.clone()
+        }
+    }
+
+    /// Whether only this way may be tried.
+    pub(super) const fn only(&self) -> bool {
+        matches!(self.target.ways, Ways::Only(_))
     }
 
     /// The person knows this key.

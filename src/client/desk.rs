@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::overlay::{self, About};
-use super::{Connected, News, SECOND, snapshot_name};
+use super::{Connected, News, SECOND, Switched, snapshot_name};
 use crate::config::Watch;
 use crate::error::Error;
 use crate::media::Size;
@@ -127,6 +127,17 @@ impl Desk {
         } else {
             Notice::SoundOnly
         });
+    }
+
+    /// What comes, comes another way from now on.
+    pub(super) fn moved(&mut self, link: &About) {
+        self.about.cipher.clone_from(&link.cipher);
+        self.about.server.clone_from(&link.server);
+    }
+
+    /// Somebody may want to know of a move.
+    pub(super) fn switched(&self, switched: Switched) {
+        (self.news)(News::Switched(switched));
     }
 
     /// The connection is lost and will be tried again.

@@ -3,7 +3,9 @@
 mod backoff;
 mod connect;
 mod desk;
+mod moves;
 mod overlay;
+mod play;
 mod reach;
 mod viewer;
 
@@ -22,12 +24,11 @@ use self::{
     backoff::Backoff,
     connect::Connector,
     desk::{Desk, Inner},
-    reach::Reached,
+    play::play,
     viewer::{Ended, Viewer},
 };
 use crate::{
     config::{AGENT, Watch},
-    drive,
     error::Error,
     playback::{Options, Playback, Summary},
     present::{AudioSink, Command, Notice, Null, ScreenWriter},
@@ -63,6 +64,8 @@ impl std::fmt::Debug for Outside {
 pub enum News {
     /// The first picture is there, or, where none is wanted, the server has said welcome.
     Connected(Connected),
+    /// The picture comes another way.
+    Switched(Switched),
     /// Once a second: the figures of that second.
     Stats(Box<Summary>),
     /// The session is over for good.
@@ -87,6 +90,21 @@ pub struct Connected {
     pub first_frame_ms: Option<f64>,
     /// SHA-256 of the server's public key, as in the link.
     pub server_key: Option<String>,
+}
+
+/// A move from one way to another while it plays.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Switched {
+    /// `quic` or `tls`.
+    pub from: &'static str,
+    /// `quic` or `tls`.
+    pub to: &'static str,
+    /// Why, in words.
+    pub reason: &'static str,
+    /// Between the last picture that came before and the first behind it.
+    pub video_gap_ms: Option<f64>,
+    /// The same of packets of sound.
+    pub audio_gap_ms: Option<f64>,
 }
 
 /// What became of watching.
@@ -163,6 +181,7 @@ async fn follow(
             video: config.video,
             audio: config.audio,
             max_bps: config.max_bitrate,
+            resume: None,
         };
         let mut first = BytesMut::new();
         viewer.begin(want, &mut first, Instant::now());
@@ -176,15 +195,9 @@ async fn follow(
             }
         };
         let why = match dialled {
-            Ok(Reached {
-                link,
-                early,
-                took,
-                why,
-            }) => {
+            Ok(there) => {
                 reached = true;
-                viewer.linked(&link, took, why);
-                drive::run(link, early, viewer).await;
+                play(there, connector, viewer).await;
                 match viewer.ended() {
                     Ended::Done(reason) => return Ok(reason),
                     Ended::Failed(err) => return Err(err),

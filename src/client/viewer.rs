@@ -1,25 +1,49 @@
-//! The viewer's end of a session, over all its connections.
+//! The viewer's end of its sessions, over all its connections. Each link has a session of its own; what they bring is
+//! one stream.
+
+mod links;
+mod merge;
+mod way;
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use self::merge::Merge;
+pub(super) use self::way::INBOX;
+use self::way::WayOf;
+use super::Switched;
 use super::desk::{Desk, Inner, Wish};
-use crate::drive::{Beside, Endpoint, Turn};
+use super::moves::{self, Moves};
+use super::overlay::About;
+use super::play::place;
+use super::reach::Reached;
+use crate::drive::Turn;
 use crate::error::Error;
 use crate::playback::{Summary, Traffic};
 use crate::session::client::{Event, Session, Want, Welcome};
-use crate::session::{CloseReason, Output, SessionError};
-use crate::transport::Link;
-use crate::wire::{CloseCode, Report};
+use crate::session::{CloseReason, Output};
+use crate::transport::Kind;
+use crate::wire::{CloseCode, Report, Resume};
 
 /// One viewer, over all its connections.
 pub(super) struct Viewer {
-    session: Option<Session>,
+    /// The session that is begun before its link is there, with what it wants.
+    begun: Option<(Session, Want)>,
+    /// By way.
+    ways: [Option<Session>; 2],
+    about: [About; 2],
+    want: Option<Want>,
+    /// Proves, once, that another link is of this viewer.
+    resume: Option<Resume>,
+    moves: Option<Moves>,
+    merge: Merge,
+    /// A move of which the first picture has yet to be seen.
+    moving: Option<Moving>,
     desk: Desk,
     inner: mpsc::Receiver<Inner>,
     stop: CancellationToken,
@@ -27,12 +51,25 @@ pub(super) struct Viewer {
     /// Bytes that earlier sessions received.
     received_before: u64,
     transport: Option<&'static str>,
-    /// Media came over the current session.
+    /// Of the session that brought the picture last.
+    rtt: Option<Duration>,
+    switches: u64,
+    /// Media came over the current connection.
     media: bool,
     offered: Vec<String>,
     /// Nothing is to begin any more.
     closing: bool,
+    /// How the session ended that ended last.
+    last_words: Option<Ended>,
     ended: Option<Ended>,
+}
+
+/// What was last before a move.
+#[derive(Debug)]
+struct Moving {
+    switched: Switched,
+    picture: Option<Instant>,
+    sound: Option<Instant>,
 }
 
 /// How a session ended.
@@ -47,23 +84,33 @@ pub(super) enum Ended {
 }
 
 impl Viewer {
-    pub(super) const fn new(
+    pub(super) fn new(
         desk: Desk,
         inner: mpsc::Receiver<Inner>,
         stop: CancellationToken,
         until: Option<Instant>,
     ) -> Self {
         Self {
-            session: None,
+            begun: None,
+            ways: [None, None],
+            about: Default::default(),
+            want: None,
+            resume: None,
+            moves: None,
+            merge: Merge::default(),
+            moving: None,
             desk,
             inner,
             stop,
             until,
             received_before: 0,
             transport: None,
+            rtt: None,
+            switches: 0,
             media: false,
             offered: Vec::new(),
             closing: false,
+            last_words: None,
             ended: None,
         }
     }
@@ -74,36 +121,36 @@ impl Viewer {
 
     /// Begins a session; its first words are appended to `first`.
     pub(super) fn begin(&mut self, want: Want, first: &mut BytesMut, now: Instant) {
-        let mut session = Session::new(want, now);
-        if session.poll(now, first) != Output::Send {
-            debug!("a session without first words");
-        }
-        self.session = Some(session);
+        let session = words(want.clone(), first, now);
+        self.begun = Some((session, want));
         self.media = false;
+        self.last_words = None;
         self.desk.begin();
     }
 
-    /// A link is there.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the session's time-outs count from here"
-    )]
-    pub(super) fn linked(&mut self, link: &Link, took: Duration, why: Option<String>) {
-        if let Some(session) = &mut self.session {
-            if link.kind().has_datagrams() {
-                session.with_datagrams();
-            }
-            session.linked(Instant::now());
-        }
-        self.transport = Some(link.kind().name());
-        self.desk.linked(link, took, why);
+    /// The first link is there; `only`: there will be no other.
+    pub(super) fn linked(&mut self, there: &Reached, only: bool, now: Instant) {
+        let Some((session, want)) = self.begun.take() else {
+            return;
+        };
+        let kind = there.link.kind();
+        self.want = Some(want);
+        self.merge = Merge::new(kind);
+        self.moving = None;
+        self.moves = Some(Moves::new(kind, only, now));
+        self.transport = Some(kind.name());
+        self.desk.linked(&there.link, there.took, there.why.clone());
+        self.add(session, there, now);
+    }
+
+    /// The session of a way, as what is driven.
+    pub(super) const fn way(&mut self, kind: Kind) -> WayOf<'_> {
+        WayOf { viewer: self, kind }
     }
 
     /// The connection is lost, and will be tried again after `pause`.
     pub(super) fn lost(&mut self, why: &str, pause: Duration) {
-        if let Some(session) = self.session.take() {
-            self.received_before += session.bytes_received();
-        }
+        self.begun = None;
         self.desk.lost(why, pause);
     }
 
@@ -157,18 +204,32 @@ impl Viewer {
     }
 
     fn traffic(&self) -> Traffic {
-        let session = self.session.as_ref();
+        let sessions = self.ways.iter().flatten();
+        let bytes: u64 = sessions.map(Session::bytes_received).sum();
         Traffic {
             transport: self.transport.map(str::to_owned),
-            bytes_received: self.received_before + session.map_or(0, Session::bytes_received),
-            rtt: session.and_then(Session::rtt),
-            switches: 0,
+            bytes_received: self.received_before + bytes,
+            rtt: self.active().and_then(Session::rtt).or(self.rtt),
+            switches: self.switches,
         }
+    }
+
+    fn is_active(&self, kind: Kind) -> bool {
+        let moves = self.moves.as_ref();
+        moves.is_some_and(|moves| moves.active() == kind)
+    }
+
+    /// The session that brings the picture.
+    fn active(&self) -> Option<&Session> {
+        let moves = self.moves.as_ref()?;
+        self.ways[place(moves.active())].as_ref()
     }
 
     fn stats(&mut self, now: Instant) {
         let second = self.desk.stats(&self.traffic(), now);
-        if let Some(session) = &mut self.session {
+        if let Some(moves) = &self.moves
+            && let Some(session) = &mut self.ways[place(moves.active())]
+        {
             session.report(report(&second));
         }
     }
@@ -181,10 +242,14 @@ impl Viewer {
         }
     }
 
-    /// Says goodbye; the session then ends by itself.
+    /// Says goodbye; the sessions then end by themselves.
     fn close(&mut self, now: Instant) {
         self.closing = true;
-        if let Some(session) = &mut self.session {
+        self.part(now);
+    }
+
+    fn part(&mut self, now: Instant) {
+        for session in self.ways.iter_mut().flatten() {
             session.close(CloseCode::Done, now);
         }
     }
@@ -194,7 +259,40 @@ impl Viewer {
         self.close(now);
     }
 
-    fn event(&mut self, event: Event, now: Instant) -> Turn {
+    fn tell(&mut self, event: moves::Event, now: Instant) {
+        if let Some(moves) = &mut self.moves {
+            moves.handle(event, now);
+        }
+    }
+
+    /// Something happened to the session of a way.
+    fn event(&mut self, kind: Kind, event: Event, now: Instant) -> Turn {
+        if let Event::Closed(reason) = event {
+            self.last_words = Some(ended(&reason, self.closing));
+            if matches!(reason, CloseReason::Peer { .. }) && self.is_active(kind) {
+                // The server has said goodbye, and means every link.
+                self.moves = None;
+                self.ended = self.ended.take().or_else(|| self.last_words.take());
+                self.part(now);
+            }
+            return Turn::Closed;
+        }
+        if let Event::Welcome(welcome) = &event {
+            self.resume = Some(Resume {
+                session: welcome.session,
+                secret: welcome.resume.clone(),
+            });
+        }
+        self.judge(kind, &event, now);
+        if let Some(event) = self.merge.take(kind, event, now) {
+            self.play(event, now);
+        }
+        Turn::Again
+    }
+
+    /// Something of the one stream that all links bring.
+    fn play(&mut self, event: Event, now: Instant) {
+        self.settle(&event, now);
         match &event {
             Event::Rung(rung) => self.desk.sized(rung.size()),
             Event::FrameEnd { .. } | Event::Audio(_) => self.media = true,
@@ -236,22 +334,17 @@ impl Viewer {
                     self.fail(Error::NoPicture, now);
                 }
             }
-            Some(Event::Closed(reason)) => {
-                let done = self.closing;
-                self.ended.get_or_insert_with(|| ended(&reason, done));
-                return Turn::Closed;
-            }
             Some(
                 Event::Subscribed { .. }
                 | Event::Unsubscribed
                 | Event::Rung(_)
                 | Event::Cells { .. }
                 | Event::FrameEnd { .. }
-                | Event::Audio(_),
+                | Event::Audio(_)
+                | Event::Closed(_),
             )
             | None => {}
         }
-        Turn::Again
     }
 
     fn welcome(&mut self, welcome: &Welcome) {
@@ -259,47 +352,9 @@ impl Viewer {
         let names = welcome.streams.iter().map(|info| info.name.as_str());
         self.offered = names.map(str::to_owned).collect();
     }
-}
 
-impl Endpoint for Viewer {
-    const INBOX: usize = 64 << 10;
-
-    fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
-        match &mut self.session {
-            Some(session) => session.handle(bytes, now),
-            None => Ok(()),
-        }
-    }
-
-    fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
-        match &mut self.session {
-            Some(session) => session.handle_datagram(datagram, now),
-            None => Ok(()),
-        }
-    }
-
-    fn handle_frame(&mut self, frame: Bytes, now: Instant) -> Result<(), SessionError> {
-        match &mut self.session {
-            Some(session) => session.handle_whole(frame, now),
-            None => Ok(()),
-        }
-    }
-
-    fn beside(&mut self, now: Instant, _room: usize, out: &mut BytesMut) -> Beside {
-        let session = self.session.as_mut();
-        match session.is_some_and(|session| session.datagram(now, out)) {
-            true => Beside::Datagram,
-            false => Beside::Nothing,
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.end();
-        }
-    }
-
-    fn poll(&mut self, now: Instant, out: &mut BytesMut) -> Turn {
+    /// Hears the keys, and tells the figures. When there is more of that.
+    pub(super) fn tick(&mut self, now: Instant) -> Option<Instant> {
         // A server that never stops sending must not keep the keys from being heard.
         while let Ok(inner) = self.inner.try_recv() {
             self.happened(inner, now);
@@ -311,27 +366,17 @@ impl Endpoint for Viewer {
         if now >= self.desk.next_stats() {
             self.stats(now);
         }
-        let Some(session) = &mut self.session else {
-            return Turn::Closed;
-        };
-        match session.poll(now, out) {
-            Output::Send => Turn::Sent,
-            Output::Event(event) => self.event(event, now),
-            Output::Idle(deadline) => {
-                let server = session.server_time(now);
-                self.desk.playback().set_clock(server, now);
-                let until = self.until.filter(|_| !self.closing);
-                let first = [deadline, Some(self.desk.next_stats()), until];
-                Turn::Idle(first.into_iter().flatten().min())
-            }
-        }
+        let until = self.until.filter(|_| !self.closing);
+        let first = [Some(self.desk.next_stats()), until];
+        first.into_iter().flatten().min()
     }
 
+    /// Resolves when there may be something to do that did not come over a link. Cancel-safe.
     #[expect(
         clippy::disallowed_methods,
         reason = "a goodbye has a deadline from now"
     )]
-    async fn woken(&mut self) {
+    pub(super) async fn woken(&mut self) {
         let (stop, closing) = (self.stop.clone(), self.closing);
         let stopped = async {
             if closing {
@@ -347,6 +392,15 @@ impl Endpoint for Viewer {
             },
         }
     }
+}
+
+/// A session and its first words.
+fn words(want: Want, first: &mut BytesMut, now: Instant) -> Session {
+    let mut session = Session::new(want, now);
+    if session.poll(now, first) != Output::Send {
+        debug!("a session without first words");
+    }
+    session
 }
 
 /// What the end of a session means; `done` if this side wanted it.

@@ -1,6 +1,7 @@
 //! Assembly of the serving side: listen, admit, feed.
 
 mod address;
+mod groups;
 mod ingest;
 mod peer;
 mod pictures;
@@ -8,16 +9,13 @@ mod sounds;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU32},
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -33,10 +31,10 @@ use crate::{
     session,
     transport::{self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, quic},
     trust::{self, Identity},
-    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
+    wire::{ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
 
-use self::{ingest::Ingest, peer::Peer};
+use self::{groups::Groups, ingest::Ingest, peer::Peer};
 
 /// A running server. Dropping it stops it without a goodbye; [`Server::shutdown`] is the polite way.
 #[derive(Debug)]
@@ -118,10 +116,7 @@ struct Shared {
     epoch: Instant,
     stop: CancellationToken,
     notices: mpsc::Sender<Notice>,
-    /// Counts all who came.
-    viewers: AtomicU64,
-    /// Who may still come.
-    places: Semaphore,
+    groups: Arc<Groups>,
     /// The most for each viewer, in bits a second.
     max_bps: Option<u64>,
 }
@@ -184,15 +179,13 @@ impl Server {
                 .run(stop.clone())
                 .instrument(info_span!("ingest", name = stream.name())),
         );
-        let viewers = AtomicU64::new(1);
         let shared = Arc::new(Shared {
             hub,
             identity,
             epoch,
             stop: stop.clone(),
             notices,
-            viewers,
-            places: Semaphore::new(config.max_viewers.min(Semaphore::MAX_PERMITS)),
+            groups: Arc::new(Groups::new(config.max_viewers)),
             max_bps: config.max_bitrate,
         });
         for listener in listeners {
@@ -436,16 +429,11 @@ async fn serve(link: Link, shared: &Shared) {
         resume: ResumeSecret::from_bytes(resume),
         max_bps: shared.max_bps,
     };
-    let id = shared.viewers.fetch_add(1, Ordering::Relaxed);
+    let ident = (offer.session, offer.resume.clone());
     let now = Instant::now();
     let mut session = session::server::Session::new(offer, shared.epoch, now);
     if link.kind().has_datagrams() {
-        session = session.with_datagrams();
-    }
-    let place = shared.places.try_acquire();
-    if place.is_err() {
-        warn!("as many viewers as --max-viewers allows: one more is sent away");
-        session.close(CloseCode::Busy, now);
+        session = session.with_datagrams(now);
     }
     let transport = link.kind().name();
     let hub = Arc::clone(&shared.hub);
@@ -456,11 +444,11 @@ async fn serve(link: Link, shared: &Shared) {
         hub,
         stop,
         shared.notices.clone(),
-        id,
+        (Arc::clone(&shared.groups), ident),
         link.peer(),
         transport,
     );
-    drive::run(link, drive::Early::default(), &mut peer).await;
+    drive::run(link, &mut peer).await;
 }
 
 fn info(stream: &Stream) -> Option<StreamInfo> {

@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
+use super::groups::{Group, Groups};
 use super::{Notice, Viewer};
 use crate::{
     drive::{Beside, Endpoint, Turn},
     hub::{Hub, Status, Subscription},
     media::{self, AudioPacket, Tracks, VideoStep},
     session::{CloseReason, Feed, Output, SessionError, server},
-    wire::{CloseCode, SourceState, Text},
+    wire::{CloseCode, ResumeSecret, SessionId, SourceState, Text},
 };
 
 /// The server's end of one viewer's session.
@@ -29,7 +30,11 @@ pub(super) struct Peer {
     stopping: bool,
     notices: mpsc::Sender<Notice>,
     viewer: Viewer,
-    watching: bool,
+    groups: Arc<Groups>,
+    /// Of the session.
+    ident: (SessionId, ResumeSecret),
+    /// Whose link it is, once he has said hello.
+    group: Option<Arc<Group>>,
 }
 
 /// What a viewer watches.
@@ -49,12 +54,12 @@ impl Peer {
         hub: Arc<Hub>,
         stop: CancellationToken,
         notices: mpsc::Sender<Notice>,
-        id: u64,
+        (groups, ident): (Arc<Groups>, (SessionId, ResumeSecret)),
         addr: SocketAddr,
         transport: &'static str,
     ) -> Self {
         let viewer = Viewer {
-            id,
+            id: 0,
             addr,
             transport,
             state: "connected",
@@ -71,13 +76,25 @@ impl Peer {
             stopping: false,
             notices,
             viewer,
-            watching: false,
+            groups,
+            ident,
+            group: None,
         }
     }
 
-    fn event(&mut self, event: server::Event) -> Turn {
+    fn event(&mut self, event: server::Event, now: Instant) -> Turn {
         match event {
-            server::Event::Hello { agent } => info!(agent = agent.as_str(), "hello"),
+            server::Event::Hello { agent, resume } => {
+                info!(agent = agent.as_str(), "hello");
+                self.group = self.groups.enter(resume.as_ref(), self.ident.clone(), now);
+                match &self.group {
+                    Some(group) => self.viewer.id = group.id(),
+                    None => {
+                        warn!("as many viewers as --max-viewers allows: one more is sent away");
+                        self.session.close(CloseCode::Busy, now);
+                    }
+                }
+            }
             server::Event::Subscribed(wanted) => {
                 if let Some(stream) = self.hub.stream(wanted.stream.as_str()) {
                     let status = stream.status();
@@ -90,9 +107,12 @@ impl Peer {
                         status,
                         news: true,
                     });
-                    self.watching = true;
                     self.viewer.stream = Some(wanted.stream.as_str().to_owned());
-                    self.tell("watching", None);
+                    let transport = self.viewer.transport;
+                    let group = self.group.as_ref();
+                    if group.is_some_and(|group| group.watches(transport, wanted.video)) {
+                        self.tell("watching", None);
+                    }
                 }
             }
             server::Event::Unsubscribed => self.share = None,
@@ -110,7 +130,10 @@ impl Peer {
                     CloseReason::Cut | CloseReason::Silent => info!(?reason, "lost"),
                     CloseReason::Local(_) | CloseReason::Peer { .. } => info!(?reason, "left"),
                 }
-                if self.watching {
+                if let Some(group) = self.group.take()
+                    && self.groups.leave(self.ident.0, &group, now)
+                    && group.is_watching()
+                {
                     self.tell("left", Some(why(&reason)));
                 }
                 return Turn::Closed;
@@ -188,7 +211,7 @@ impl Endpoint for Peer {
         };
         match output {
             Output::Send => Turn::Sent,
-            Output::Event(event) => self.event(event),
+            Output::Event(event) => self.event(event, now),
             Output::Idle(deadline) => Turn::Idle(deadline),
         }
     }

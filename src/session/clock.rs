@@ -63,6 +63,11 @@ impl Clock {
         self.due
     }
 
+    /// The next ping is due at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.due = self.due.min(now);
+    }
+
     /// The id of a ping that is written now.
     pub(super) fn ping(&mut self, now: Instant) -> u64 {
         let id = self.sent;

@@ -5,7 +5,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::head::put_message;
-use super::{CloseCode, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text, WireError};
+use super::{
+    CloseCode, Kind, Resume, ResumeSecret, RungInfo, SessionId, StreamName, Text, WireError,
+};
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub enum ClientControl {
         /// What program it is.
         #[serde(default)]
         agent: Text,
+        /// Of another session of the same viewer's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<Resume>,
     },
     /// Asks for a stream, in place of the one before if there is one. Answered by `subscribed` or `refused`.
     Subscribe {

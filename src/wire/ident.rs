@@ -81,6 +81,15 @@ impl TryFrom<String> for ResumeSecret {
     }
 }
 
+/// What proves that a link is of a viewer who has, or had, another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The session on the other link.
+    pub session: SessionId,
+    /// Its secret, which works once.
+    pub secret: ResumeSecret,
+}
+
 /// A text that is not the base64url of the right number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the base64url of {bytes} bytes")]

@@ -22,7 +22,7 @@ pub use datagram::{Arrivals, Datagram, Settled, Span, begin_datagram};
 pub use deframe::{Deframer, Raw};
 pub use error::WireError;
 pub use head::Kind;
-pub use ident::{IdentError, ResumeSecret, SessionId};
+pub use ident::{IdentError, Resume, ResumeSecret, SessionId};
 pub use message::{Message, put_audio};
 pub use rung::{Coding, RungError, RungInfo};
 pub use text::{StreamName, StreamNameError, Text};

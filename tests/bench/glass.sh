@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Glass to glass: how long from a picture leaving its source until it stands on the screen, over TLS on loopback, beside
-# GStreamer's JPEG through stunnel, in turn. Prints a JSON line for every run, and last the medians and their ratio.
-# usage: glass.sh [ROUNDS [WIDTH HEIGHT FPS]]      (3 1280 720 30)
+# GStreamer's JPEG through stunnel, in turn; with quic over QUIC, beside GStreamer's RTP/JPEG over plain UDP. Prints a
+# JSON line for every run, and last the medians and their ratio.
+# usage: glass.sh [ROUNDS [WIDTH HEIGHT FPS [tls|quic]]]      (3 1280 720 30 tls)
 # needs: xvfb, python3 with numpy and pillow, gstreamer1.0-tools with plugins base, good and bad, stunnel4, openssl
 set -eu
 cd "$(dirname "$0")/../.."
-rounds=${1:-3} width=${2:-1280} height=${3:-720} fps=${4:-30}
+rounds=${1:-3} width=${2:-1280} height=${3:-720} fps=${4:-30} way=${5:-tls}
 for python in python3 /usr/bin/python3; do "$python" -c 'import numpy, PIL' 2>/dev/null && break; done
 export PYTHON=$python
 for need in Xvfb gst-launch-1.0 stunnel openssl; do
@@ -37,7 +38,7 @@ tunnelcast() {
     sleep 0.1
   done
   [ -n "$link" ] || { cat "$dir/serve.log" >&2; exit 1; }
-  "$ours" watch "$link" --latency instant --no-audio >/dev/null 2>"$dir/watch.log" &
+  "$ours" watch "$link" --latency instant --no-audio --transport "$way" >/dev/null 2>"$dir/watch.log" &
   local viewer=$!
   measure
   kill "$viewer" "$server" 2>/dev/null || true
@@ -45,7 +46,7 @@ tunnelcast() {
 }
 
 peer() {
-  tests/bench/glass/peer.sh "$width" "$height" "$fps" 13 &
+  tests/bench/glass/peer.sh "$width" "$height" "$fps" 13 "$([ "$way" = quic ] && echo udp || echo tls)" &
   local all=$!
   sleep 1
   measure

@@ -3,7 +3,7 @@
 and loss are emulated, a TCP that is told to be Reno. Prints a row of a table for each line, and draws delay, bit rate
 and step over time.
 
-usage: line.py [--seconds N] [--tcp reno|cubic|bbr] [--svg FILE] [--video SRC] [LINE...]
+usage: line.py [--seconds N] [--transport tls|quic] [--tcp reno|cubic|bbr] [--svg FILE] [--video SRC] [LINE...]
 FILE may have LINE in it, which becomes the name.
 LINE: five (10 Mbit/s of video into 5 Mbit/s, 500 ms of queue, 100 ms round trip; the default), two, half, seesaw
 (halves and doubles every 10 s), loss1, loss5, blackout (3 s of nothing, every 60 s).
@@ -26,6 +26,7 @@ LINES = {  # settings, and changes: (seconds, settings), repeated
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--transport", default="tls")
     parser.add_argument("--tcp", default="reno")
     parser.add_argument("--svg")
     parser.add_argument("--video", default="lavfi:mandelbrot=size=1280x720:rate=30")
@@ -71,7 +72,7 @@ def run(line, options, emulator, program):
             address = json.loads(server.stdout.readline())["link"]
             steps = []
             threading.Thread(target=follow, args=(server, steps), daemon=True).start()
-            viewer = start("tc_cli", program, "watch", address, "--headless", "--json", "--duration",
+            viewer = start("tc_cli", program, "watch", address, "--headless", "--json", "--transport", options.transport, "--duration",
                            f"{options.seconds}s")
             children.append(viewer)
             seconds, unsent, done = [], [], threading.Event()

@@ -24,6 +24,7 @@ fn hello() -> BytesMut {
     control(&ClientControl::Hello {
         versions: vec![1],
         agent: Text::new("hostile"),
+        resume: None,
     })
 }
 
@@ -139,6 +140,7 @@ async fn a_version_of_the_future_has_nothing_in_common() {
     let hello = control(&ClientControl::Hello {
         versions: vec![2, 99],
         agent: Text::new("later"),
+        resume: None,
     });
     let (code, reason) = goodbye(dial(server.link(), &hello).await).await;
     assert_eq!(code, CloseCode::Incompatible, "{reason}");

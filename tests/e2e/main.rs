@@ -14,6 +14,7 @@ mod film;
 mod hostile_servers;
 mod hostile_viewers;
 mod marks;
+mod moving;
 mod pipes;
 mod restart;
 mod signals;

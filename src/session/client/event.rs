@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::media::{AudioPacket, CellIndex, MediaTime, Rung, RungId};
 use crate::session::CloseReason;
-use crate::wire::{CloseCode, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text};
+use crate::wire::{
+    CloseCode, Resume, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text,
+};
 
 /// What a viewer wants from the start.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Want {
     pub video: bool,
     /// Whether its sound.
     pub audio: bool,
+    /// Another session of this viewer's.
+    pub resume: Option<Resume>,
     /// The most to be sent, in bits a second; `None` is as much as the line takes.
     pub max_bps: Option<u64>,
 }

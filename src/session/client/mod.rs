@@ -4,6 +4,7 @@ mod acks;
 mod datagrams;
 mod event;
 mod receive;
+mod sounds;
 mod tracker;
 
 use std::time::{Duration, Instant};
@@ -19,10 +20,11 @@ use super::{CloseReason, Misbehaviour, Output, SessionError};
 use crate::media::MediaTime;
 use crate::wire::limits::{MAX_LISTED_STREAMS, PROTOCOL_VERSION};
 use crate::wire::{
-    ClientControl, CloseCode, Kind, Message, Raw, Report, ServerControl, StreamName, Text,
+    ClientControl, CloseCode, Kind, Message, Raw, Report, Resume, ServerControl, StreamName, Text,
 };
 
 pub use event::{Event, Want, Welcome};
+pub use sounds::Sounds;
 
 /// A viewer's session, as the viewer has it. See [the contract](super#the-contract).
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Session {
     linked: bool,
     clock: Clock,
     receiver: Receiver,
-    hello: Option<Text>,
+    hello: Option<(Text, Option<Resume>)>,
     wish: Option<Wish>,
     /// With the time until which it must be answered.
     asked: Option<(Asked, Instant)>,
@@ -98,7 +100,7 @@ impl Session {
             linked: false,
             clock: Clock::new(now),
             receiver: Receiver::default(),
-            hello: Some(want.agent),
+            hello: Some((want.agent, want.resume)),
             wish,
             asked: None,
             pong: None,
@@ -171,6 +173,11 @@ impl Session {
     /// Watches nothing.
     pub fn unsubscribe(&mut self) {
         self.wish = Some(Wish::Unsubscribe);
+    }
+
+    /// Asks the server for a sign of life, at once.
+    pub fn ask(&mut self, now: Instant) {
+        self.clock.hurry(now);
     }
 
     /// Tells the server how it looks here, about once a second; of several that wait only the last is told.
@@ -393,9 +400,12 @@ impl Session {
     }
 
     fn next_control(&mut self, now: Instant) -> Option<ClientControl> {
-        if let Some(agent) = self.hello.take() {
-            let versions = vec![PROTOCOL_VERSION];
-            return Some(ClientControl::Hello { versions, agent });
+        if let Some((agent, resume)) = self.hello.take() {
+            return Some(ClientControl::Hello {
+                versions: vec![PROTOCOL_VERSION],
+                agent,
+                resume,
+            });
         }
         if self.asked.is_none()
             && let Some(wish) = self.wish.take()

@@ -8,7 +8,7 @@ use super::parcels::Whole;
 use super::{Fault, Session, State};
 use crate::session::outbox::AUDIO_ROOM;
 use crate::session::{Feed, Misbehaviour, SessionError};
-use crate::wire::limits::MAX_MESSAGE;
+use crate::wire::limits::{DATAGRAM_HEAD_LEN, MAX_MESSAGE};
 use crate::wire::{Ack, Arrivals, Datagram, Kind, Message, put_audio};
 
 impl Session {
@@ -43,6 +43,9 @@ impl Session {
             picture = 0;
         }
         parcels.fill(feed, picture, now, room, out);
+        if out.len() == DATAGRAM_HEAD_LEN {
+            self.flight.starve();
+        }
         if out.is_empty() {
             if let Some(again) = parcels.next_again(room) {
                 out.extend_from_slice(&again);

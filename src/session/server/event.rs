@@ -1,7 +1,7 @@
 //! What a server's session is told at its start, and what it tells.
 
 use crate::session::CloseReason;
-use crate::wire::{Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
+use crate::wire::{Report, Resume, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
 
 /// What a server has for its viewers.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub enum Event {
     Hello {
         /// What program it is.
         agent: Text,
+        /// It says to have another session.
+        resume: Option<Resume>,
     },
     /// It watches this from now on; the feed is asked for media of it from nothing, whatever was watched before.
     Subscribed(Subscription),

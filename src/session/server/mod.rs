@@ -1,5 +1,6 @@
 //! The server's side of a session.
 
+mod begun;
 mod cap;
 mod datagrams;
 mod event;
@@ -26,7 +27,8 @@ use super::{CloseReason, Feature, Feed, Misbehaviour, Output, SessionError};
 use crate::media::{MediaTime, RungId};
 use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
 use crate::wire::{
-    Ack, ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, StreamName, Text,
+    Ack, ClientControl, CloseCode, Kind, Message, Raw, Resume, ServerControl, SourceState,
+    StreamName, Text,
 };
 
 pub use event::{Event, Offer, Subscription};
@@ -101,8 +103,8 @@ impl Session {
     }
 
     /// The link has datagrams: sound and picture go in them, see [`Self::datagram`].
-    pub fn with_datagrams(mut self) -> Self {
-        self.parcels = Some(Box::default());
+    pub fn with_datagrams(mut self, now: Instant) -> Self {
+        self.parcels = Some(Box::new(Parcels::new(now)));
         self
     }
 
@@ -156,7 +158,10 @@ impl Session {
             }
         }
         let hello = hello.map(|(until, _)| until);
-        let deadline = [hello, capped, Some(self.core.deadline())];
+        let streaming = self.state == State::Streaming;
+        let parcels = self.parcels.as_mut().filter(|_| streaming);
+        let beat = parcels.map(|parcels| parcels.beat(now));
+        let deadline = [hello, capped, beat, Some(self.core.deadline())];
         Output::Idle(deadline.into_iter().flatten().min())
     }
 
@@ -196,7 +201,11 @@ impl Session {
     fn control(&mut self, control: ClientControl, now: Instant) -> Result<(), Fault> {
         if let State::Hello { .. } = self.state {
             return match control {
-                ClientControl::Hello { versions, agent } => self.hello(&versions, agent),
+                ClientControl::Hello {
+                    versions,
+                    agent,
+                    resume,
+                } => self.hello(&versions, agent, resume),
                 ClientControl::Goodbye { code, reason } => {
                     self.core.end(CloseReason::Peer { code, reason });
                     Ok(())
@@ -247,7 +256,12 @@ impl Session {
         Ok(())
     }
 
-    fn hello(&mut self, versions: &[u16], agent: Text) -> Result<(), Fault> {
+    fn hello(
+        &mut self,
+        versions: &[u16],
+        agent: Text,
+        resume: Option<Resume>,
+    ) -> Result<(), Fault> {
         if versions.is_empty() || versions.len() > MAX_VERSIONS {
             return Err(Misbehaviour::Versions(versions.len()).into());
         }
@@ -255,7 +269,7 @@ impl Session {
             return Err(Fault::Incompatible(Feature::Version));
         }
         self.state = State::Idle;
-        self.core.tell(Event::Hello { agent });
+        self.core.tell(Event::Hello { agent, resume });
         self.answer(ServerControl::Welcome {
             version: PROTOCOL_VERSION,
             agent: self.offer.agent.clone(),

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::begun::Begun;
 use super::ledger::{Ledger, Lost, NotSent, Sent};
 use crate::media::{AudioPacket, CellIndex, RungId, RungKind, VideoStep};
 use crate::session::Feed;
@@ -20,9 +21,13 @@ use crate::wire::{
 
 /// Fills datagrams with media. Holds at most one step of the picture that did not fit the last one, or the cell of
 /// which parts are under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parcels {
     ledger: Ledger,
+    /// When something must be sent, even if there is nothing to send.
+    beat_at: Instant,
+    /// That time has come.
+    beat: bool,
     held: Option<VideoStep>,
     large: Option<LargeCell>,
     /// The rung announced last: its name, and whether its pictures go whole.
@@ -40,14 +45,7 @@ pub(super) struct Parcels {
     echo: bool,
     /// The packet before: it goes once more with the next.
     sound: Option<Arc<AudioPacket>>,
-    /// When the frame under way was begun; nameless while only its rung was.
-    began: Option<(Option<u64>, Instant)>,
-    /// The newest frame that ended.
-    last: Option<u64>,
-    /// Bytes of its cells that were sent.
-    gone: usize,
-    /// When the frames that ended were begun, yet to be taken; reused.
-    ended: Vec<Instant>,
+    frames: Begun,
     /// Datagrams that go twice, behind what else there is to send: with what did not come the first time.
     twice: VecDeque<Bytes>,
     /// The datagram being filled is one of them.
@@ -81,13 +79,46 @@ pub struct Whole {
 }
 
 impl Parcels {
+    /// Nothing was sent.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            beat_at: now,
+            beat: false,
+            held: None,
+            large: None,
+            rung: None,
+            rungs: VecDeque::new(),
+            large_sounds: VecDeque::new(),
+            whole: None,
+            settled: None,
+            echo: false,
+            sound: None,
+            frames: Begun::default(),
+            twice: VecDeque::new(),
+            amends: false,
+            cells: Vec::new(),
+            frame: 0,
+            needs: Vec::new(),
+        }
+    }
+
+    /// Notices that it is time to send something, even if there is nothing to send; when it will be the next time.
+    pub(super) fn beat(&mut self, now: Instant) -> Instant {
+        if now >= self.beat_at {
+            // Where there is no room, something is under way.
+            (self.beat, self.beat_at) = (true, now + BEAT);
+        }
+        self.beat_at
+    }
+
     /// Forgets what belongs to a subscription that is over; positions go on.
     pub(super) fn clear(&mut self) {
         let mut ledger = std::mem::take(&mut self.ledger);
         ledger.turn(0);
         *self = Self {
             ledger,
-            ..Self::default()
+            ..Self::new(self.beat_at)
         };
     }
 
@@ -118,7 +149,7 @@ impl Parcels {
 
     /// When the frames that ended in what was sent last were begun.
     pub(super) fn ended(&mut self) -> impl Iterator<Item = Instant> {
-        self.ended.drain(..)
+        self.frames.ended()
     }
 
     /// The frame under way: when it was begun, and how many bytes its cells have in all.
@@ -128,13 +159,14 @@ impl Parcels {
             Some(VideoStep::Rung(_) | VideoStep::End { .. }) | None => 0,
         };
         let large = self.large.as_ref().map_or(0, |large| large.rest.len());
-        let (_, began) = self.began?;
-        Some((began, self.gone + held + large + feed.left()))
+        let (began, gone) = self.frames.under_way()?;
+        Some((began, gone + held + large + feed.left()))
     }
 
     /// The feed has given up the frame under way.
     pub(super) fn give_up(&mut self) {
-        (self.held, self.large, self.began, self.gone) = (None, None, None, 0);
+        (self.held, self.large) = (None, None);
+        self.frames.give_up();
     }
 
     /// The viewer says what came; `lost` gets what did not. Gives the position up to which nothing is under way.
@@ -179,10 +211,12 @@ impl Parcels {
             // A frame whose last datagram was lost is settled with the next sound.
             self.put_settled(room, out);
         }
-        if out.len() == DATAGRAM_HEAD_LEN {
+        if out.len() == DATAGRAM_HEAD_LEN && !self.beat {
             out.clear();
             return;
         }
+        // Without anything in it, it says that the way is still good.
+        (self.beat, self.beat_at) = (false, now + BEAT);
         if self.amends && self.twice.len() < MOST_TWICE {
             self.twice.push_back(Bytes::copy_from_slice(out));
         }
@@ -241,7 +275,7 @@ impl Parcels {
                     let Some(step) = feed.next_video() else {
                         return;
                     };
-                    self.note(&step, now);
+                    self.frames.note(&step, now);
                     step
                 }
             };
@@ -251,32 +285,6 @@ impl Parcels {
             }
             if self.whole.is_some() {
                 return;
-            }
-        }
-    }
-
-    /// Keeps in mind when frames are begun, and when those that end were. What is sent again of an older one begins and
-    /// ends none.
-    fn note(&mut self, step: &VideoStep, now: Instant) {
-        match step {
-            VideoStep::Rung(_) => self.began = Some((None, now)),
-            VideoStep::Cell { frame, .. } => {
-                let (of, since) = *self.began.get_or_insert((None, now));
-                match of {
-                    None if self.last < Some(*frame) => self.began = Some((Some(*frame), since)),
-                    Some(of) if of < *frame => self.began = Some((Some(*frame), now)),
-                    None => self.began = None,
-                    Some(_) => {}
-                }
-            }
-            VideoStep::End { frame, .. } => {
-                if self.last >= Some(*frame) {
-                    return;
-                }
-                self.last = Some(*frame);
-                let (_, since) = self.began.take().unwrap_or((None, now));
-                self.ended.push(since);
-                self.gone = 0;
             }
         }
     }
@@ -389,12 +397,12 @@ impl Parcels {
             }
         }
         self.frame = moment.frame;
-        self.amends |= self.last >= Some(moment.frame);
+        self.amends |= self.frames.is_over(moment.frame);
         self.cells.push(Sent {
             index,
             began: position,
         });
-        self.gone += bytes.len();
+        self.frames.gone(bytes.len());
         true
     }
 
@@ -420,7 +428,7 @@ impl Parcels {
             total: large.total,
             bytes: large.rest.split_to(space.min(large.rest.len())),
         };
-        self.gone += part.bytes.len();
+        self.frames.gone(part.bytes.len());
         self.cells.push(Sent {
             index: large.index,
             began: large.began,
@@ -440,7 +448,7 @@ impl Parcels {
             head: head.freeze(),
             jpeg: jpeg.clone(),
         });
-        self.gone += jpeg.len();
+        self.frames.gone(jpeg.len());
     }
 
     /// `length` bytes of a whole picture were given to the link.
@@ -474,6 +482,9 @@ const SAID: u8 = 3;
 
 /// The least that a packet of sound is asked for with: a packet of 20 ms at 128 kbit/s.
 const AUDIO_ROOM: usize = HEAD_LEN + AUDIO_HEAD_LEN + 320;
+
+/// Longer than this nothing is silent: a viewer takes silence for the end of a way.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// Packets of sound that wait for the link's stream; older ones are too late.
 const MOST_SOUNDS: usize = 8;

@@ -62,6 +62,7 @@ fn want(stream: Option<&str>) -> client::Want {
         stream: stream.map(name),
         video: true,
         audio: true,
+        resume: None,
         max_bps: None,
     }
 }

@@ -43,7 +43,8 @@ fn the_first_picture_needs_one_round_trip() {
         pair.take_server_events(),
         [
             server::Event::Hello {
-                agent: Text::new("viewer")
+                agent: Text::new("viewer"),
+                resume: None,
             },
             server::Event::Subscribed(server::Subscription {
                 stream: name("cam"),
@@ -150,7 +151,11 @@ fn no_common_version_is_said_to_both() {
     let mut pair = Pair::new(None);
     let agent = Text::default();
     let versions = vec![2, 3];
-    let hello = wish(&ClientControl::Hello { versions, agent });
+    let hello = wish(&ClientControl::Hello {
+        versions,
+        agent,
+        resume: None,
+    });
     assert!(matches!(
         pair.inject_up(&hello),
         Err(SessionError::Incompatible(_))
@@ -185,7 +190,11 @@ fn one_byte_a_second_is_no_hello() {
     pair.up.cut = true;
     let agent = Text::default();
     let versions = vec![1];
-    for byte in wish(&ClientControl::Hello { versions, agent }) {
+    for byte in wish(&ClientControl::Hello {
+        versions,
+        agent,
+        resume: None,
+    }) {
         let _ = pair.inject_up(&[byte]);
         pair.advance(ms(1_000));
     }

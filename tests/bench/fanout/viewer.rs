@@ -116,6 +116,7 @@ async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn 
         stream: Some(link.stream.parse::<StreamName>()?),
         video: true,
         audio: false,
+        resume: None,
         max_bps: None,
     };
     let mut session = Session::new(want, Instant::now());

@@ -64,6 +64,7 @@ impl Raw {
             stream: Some(link.stream.parse().unwrap()),
             video,
             audio,
+            resume: None,
             max_bps: None,
         };
         let mut session = Session::new(want, Instant::now());

@@ -44,7 +44,8 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
         stream: Some("cam".parse().expect("a good name")),
         video: true,
         audio: true,
-        max_bps: None,
+        resume: None,
+max_bps: None,
     };
     let mut session = Session::new(want, now);
     let mut out = BytesMut::new();

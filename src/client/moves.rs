@@ -1,0 +1,464 @@
+//! When a viewer moves from one way to the other while it plays. A state machine without clock and IO.
+//!
+//! The picture comes over the *active* way, the sound over both, so that it is heard which of them still carries
+//! anything. QUIC is doubted when nothing has come over it for 150 ms or four times what is usual between two packets;
+//! the move is made as soon as TLS, asked, says more than QUIC does. From TLS, QUIC is tried again after 5 s, 15 s,
+//! 30 s, and then each minute; it must carry real media for two seconds, beside those that are seen, before the picture
+//! moves there. A second move away from QUIC within a minute bars it for five minutes, and for twice as long each time.
+
+use std::time::{Duration, Instant};
+
+use crate::transport::Kind;
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A link stands on which the server has answered.
+    Stands(Kind),
+    /// A link has ended.
+    Gone(Kind),
+    /// A link could not be had.
+    Failed(Kind),
+    /// Something came over this link.
+    Heard(Kind),
+    /// A frame is complete over this link, so long after it was captured.
+    Frame(Kind, Duration),
+    /// The first picture that was asked for anew over this link is complete: it can be seen.
+    Ready(Kind),
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Get a link.
+    Dial(Kind),
+    /// Ask the server for a sign of life.
+    Ask(Kind),
+    /// Have media come over this link, beside those that are seen, and throw them away.
+    Try(Kind),
+    /// Have the picture come over this link from the start, and see it when it is complete; until then, what there is.
+    Fetch(Kind),
+    /// See what comes over this link, for this reason; over the other one comes the sound.
+    Move(Kind, Reason),
+    /// Close this link.
+    Drop(Kind),
+    /// Nothing until then.
+    Wait(Option<Instant>),
+}
+
+/// Why a viewer moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// QUIC says nothing any more, and TLS does.
+    Silent,
+    /// The link was closed or broke.
+    Broken,
+    /// QUIC gets through.
+    Better,
+}
+
+impl Reason {
+    /// As `--json` says it.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Silent => "nothing comes over UDP any more",
+            Self::Broken => "the connection broke",
+            Self::Better => "UDP gets through",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Moves {
+    active: Kind,
+    /// Only this one is allowed.
+    only: bool,
+    quic: Way,
+    tls: Way,
+    stage: Stage,
+    /// Yet to be done.
+    todo: Vec<Output>,
+    /// When TLS is to stand by.
+    standby_at: Instant,
+    /// When QUIC is tried next, and how often it was.
+    probe_at: Instant,
+    probes: usize,
+    /// The last move away from QUIC, and how long QUIC is barred at the next one that comes soon.
+    fell: Option<Instant>,
+    bar: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Way {
+    stands: bool,
+    dialling: bool,
+    heard: Option<Instant>,
+    /// What is usual between two packets.
+    usual: Duration,
+    /// Frames, and the sum of their ages, while it is tried.
+    frames: u32,
+    ages: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Calm,
+    /// QUIC is doubted; since when TLS has said something that QUIC has not.
+    Doubt {
+        answered: Option<Instant>,
+    },
+    /// QUIC is tried since then.
+    Trial {
+        since: Instant,
+    },
+    /// The picture is fetched over the other way since then, for this reason.
+    Fetching {
+        to: Kind,
+        since: Instant,
+        reason: Reason,
+    },
+}
+
+impl Moves {
+    /// The race was won by `active`; `only`: nothing else is allowed.
+    pub(super) fn new(active: Kind, only: bool, now: Instant) -> Self {
+        let mut moves = Self {
+            active,
+            only,
+            quic: Way::default(),
+            tls: Way::default(),
+            stage: Stage::Calm,
+            todo: Vec::new(),
+            standby_at: now + STANDBY_AFTER,
+            probe_at: now + PROBES[0],
+            probes: 0,
+            fell: None,
+            bar: FIRST_BAR,
+        };
+        let way = moves.way(active);
+        way.stands = true;
+        way.heard = Some(now);
+        moves
+    }
+
+    /// Over which way the picture comes that is seen.
+    pub(super) const fn active(&self) -> Kind {
+        self.active
+    }
+
+    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Stands(kind) => {
+                let way = self.way(kind);
+                *way = Way {
+                    stands: true,
+                    heard: Some(now),
+                    ..Way::default()
+                };
+                if kind != self.active && !self.seen(self.active).stands {
+                    self.fetch(kind, Reason::Broken, now);
+                } else if kind == Kind::Quic && self.active == Kind::Tls {
+                    self.begin_trial(now);
+                }
+            }
+            Event::Failed(kind) => {
+                self.way(kind).dialling = false;
+                match kind {
+                    Kind::Quic => self.put_off(now),
+                    Kind::Tls => self.standby_at = now + PROBES[0],
+                }
+            }
+            Event::Gone(kind) => self.gone(kind, now),
+            Event::Heard(kind) => {
+                let way = self.way(kind);
+                if let Some(before) = way.heard {
+                    let gap = now.saturating_duration_since(before).min(LONGEST_GAP);
+                    way.usual = (way.usual * 15 + gap) / 16;
+                }
+                way.heard = Some(now);
+                if let Stage::Doubt { answered } = &mut self.stage {
+                    match kind {
+                        Kind::Quic => self.stage = Stage::Calm,
+                        Kind::Tls => _ = answered.get_or_insert(now),
+                    }
+                }
+            }
+            Event::Frame(kind, age) => {
+                let way = self.way(kind);
+                way.frames += 1;
+                way.ages += age;
+            }
+            Event::Ready(kind) => {
+                if let Stage::Fetching { to, reason, .. } = self.stage
+                    && to == kind
+                {
+                    self.arrive(kind, reason, now);
+                }
+            }
+        }
+    }
+
+    /// What to do now; nothing more until there is [`Output::Wait`].
+    pub(super) fn poll(&mut self, now: Instant) -> Output {
+        if self.todo.is_empty() {
+            self.advance(now);
+        }
+        if self.todo.is_empty() {
+            return Output::Wait(self.deadline(now));
+        }
+        self.todo.remove(0)
+    }
+
+    fn advance(&mut self, now: Instant) {
+        match self.stage {
+            Stage::Calm => self.advance_calm(now),
+            Stage::Doubt { answered } => {
+                if answered.is_some_and(|answered| now >= answered + GRACE) {
+                    self.fall(now);
+                }
+            }
+            Stage::Trial { since } => {
+                let silent = self
+                    .quic
+                    .heard
+                    .is_none_or(|heard| now >= heard + TRIAL_SILENCE);
+                if silent {
+                    self.give_up_trial(now);
+                } else if now >= since + TRIAL {
+                    if self.quic_is_good() {
+                        self.fetch(Kind::Quic, Reason::Better, now);
+                    } else {
+                        self.give_up_trial(now);
+                    }
+                }
+            }
+            Stage::Fetching { to, since, reason } => {
+                let silent = self
+                    .seen(to)
+                    .heard
+                    .is_none_or(|heard| now >= heard + TRIAL_SILENCE);
+                if reason == Reason::Better && (silent || now >= since + FETCH_WITHIN) {
+                    self.give_up_trial(now);
+                }
+            }
+        }
+    }
+
+    fn advance_calm(&mut self, now: Instant) {
+        if self.only {
+            return;
+        }
+        match self.active {
+            Kind::Quic => {
+                if !self.tls.stands && !self.tls.dialling && now >= self.standby_at {
+                    self.dial(Kind::Tls);
+                }
+                if now >= self.doubt_at() {
+                    self.stage = Stage::Doubt { answered: None };
+                    if self.tls.stands {
+                        self.todo.push(Output::Ask(Kind::Tls));
+                    } else if !self.tls.dialling {
+                        self.dial(Kind::Tls);
+                    }
+                }
+            }
+            Kind::Tls => {
+                if !self.quic.stands && !self.quic.dialling && now >= self.probe_at {
+                    self.dial(Kind::Quic);
+                }
+            }
+        }
+    }
+
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let at = match self.stage {
+            Stage::Calm if self.only => return None,
+            Stage::Calm => match self.active {
+                Kind::Quic => {
+                    let standby =
+                        (!self.tls.stands && !self.tls.dialling).then_some(self.standby_at);
+                    return [standby, Some(self.doubt_at())].into_iter().flatten().min();
+                }
+                Kind::Tls => {
+                    return (!self.quic.stands && !self.quic.dialling).then_some(self.probe_at);
+                }
+            },
+            Stage::Doubt { answered } => answered? + GRACE,
+            Stage::Trial { since } => {
+                let silent = self.quic.heard.map_or(now, |heard| heard + TRIAL_SILENCE);
+                silent.min(since + TRIAL)
+            }
+            Stage::Fetching { to, since, reason } => {
+                if reason != Reason::Better {
+                    return None;
+                }
+                let silent = self
+                    .seen(to)
+                    .heard
+                    .map_or(now, |heard| heard + TRIAL_SILENCE);
+                silent.min(since + FETCH_WITHIN)
+            }
+        };
+        Some(at)
+    }
+
+    /// When silence becomes suspicious.
+    fn doubt_at(&self) -> Instant {
+        let silence = (self.quic.usual * 4).clamp(DOUBT, LONGEST_GAP);
+        self.quic
+            .heard
+            .map_or(self.standby_at, |heard| heard + silence)
+    }
+
+    fn dial(&mut self, kind: Kind) {
+        self.way(kind).dialling = true;
+        self.todo.push(Output::Dial(kind));
+    }
+
+    /// Over to TLS: QUIC is silent.
+    fn fall(&mut self, now: Instant) {
+        self.bar_quic(now);
+        self.quic = Way::default();
+        self.todo.push(Output::Drop(Kind::Quic));
+        self.fetch(Kind::Tls, Reason::Silent, now);
+    }
+
+    /// QUIC is tried again, but not too soon.
+    fn bar_quic(&mut self, now: Instant) {
+        let again = self
+            .fell
+            .is_some_and(|fell| now.saturating_duration_since(fell) < FLAP);
+        self.fell = Some(now);
+        self.probes = 0;
+        if again {
+            self.probe_at = now + self.bar;
+            self.bar = (self.bar * 2).min(LONGEST_BAR);
+        } else {
+            self.probe_at = now + PROBES[0];
+        }
+    }
+
+    fn gone(&mut self, kind: Kind, now: Instant) {
+        *self.way(kind) = Way::default();
+        let other = other(kind);
+        let fetching = matches!(self.stage, Stage::Fetching { to, .. } if to == kind);
+        if kind == Kind::Quic && (matches!(self.stage, Stage::Trial { .. }) || fetching) {
+            self.stage = Stage::Calm;
+            self.put_off(now);
+        }
+        if kind == self.active && self.seen(other).stands {
+            if kind == Kind::Quic {
+                self.bar_quic(now);
+            }
+            self.fetch(other, Reason::Broken, now);
+        } else if kind == Kind::Tls && self.active == Kind::Quic {
+            self.stage = Stage::Calm;
+            self.standby_at = now + STANDBY_AFTER;
+        }
+    }
+
+    fn begin_trial(&mut self, now: Instant) {
+        for way in [&mut self.quic, &mut self.tls] {
+            (way.frames, way.ages) = (0, Duration::ZERO);
+        }
+        self.stage = Stage::Trial { since: now };
+        self.todo.push(Output::Try(Kind::Quic));
+    }
+
+    fn give_up_trial(&mut self, now: Instant) {
+        self.quic = Way::default();
+        self.stage = Stage::Calm;
+        self.todo.push(Output::Drop(Kind::Quic));
+        self.put_off(now);
+    }
+
+    /// The next try of QUIC.
+    fn put_off(&mut self, now: Instant) {
+        self.probes += 1;
+        let after = PROBES.get(self.probes).or(PROBES.last());
+        self.probe_at = now + after.copied().unwrap_or(FLAP);
+    }
+
+    /// Whether QUIC, as it was tried, is at least as good as TLS.
+    fn quic_is_good(&self) -> bool {
+        let (quic, tls) = (&self.quic, &self.tls);
+        let age = |way: &Way| way.ages / way.frames.max(1);
+        quic.frames * 10 >= tls.frames * 9 && age(quic) <= age(tls) + WORSE
+    }
+
+    fn fetch(&mut self, to: Kind, reason: Reason, now: Instant) {
+        self.stage = Stage::Fetching {
+            to,
+            since: now,
+            reason,
+        };
+        self.todo.push(Output::Fetch(to));
+        if reason != Reason::Better {
+            // There is nothing else to see.
+            self.arrive(to, reason, now);
+        }
+    }
+
+    fn arrive(&mut self, kind: Kind, reason: Reason, now: Instant) {
+        self.stage = Stage::Calm;
+        self.active = kind;
+        if kind == Kind::Quic {
+            self.probes = 0;
+            self.standby_at = now + STANDBY_AFTER;
+        }
+        self.todo.push(Output::Move(kind, reason));
+    }
+
+    const fn seen(&self, kind: Kind) -> &Way {
+        match kind {
+            Kind::Quic => &self.quic,
+            Kind::Tls => &self.tls,
+        }
+    }
+
+    const fn way(&mut self, kind: Kind) -> &mut Way {
+        match kind {
+            Kind::Quic => &mut self.quic,
+            Kind::Tls => &mut self.tls,
+        }
+    }
+}
+
+/// The other way.
+pub(super) const fn other(kind: Kind) -> Kind {
+    match kind {
+        Kind::Quic => Kind::Tls,
+        Kind::Tls => Kind::Quic,
+    }
+}
+
+/// Silence that is suspicious at least.
+const DOUBT: Duration = Duration::from_millis(150);
+/// TLS has said something while QUIC is doubted; QUIC may be a little slower.
+const GRACE: Duration = Duration::from_millis(50);
+/// What is taken for usual at most, so that a source that stands still is not waited for.
+const LONGEST_GAP: Duration = Duration::from_millis(400);
+/// A short look at a stream is not worth a second connection.
+const STANDBY_AFTER: Duration = Duration::from_secs(1);
+/// From the start, or from a move to TLS, and between tries.
+const PROBES: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+];
+/// How long QUIC carries media before they are seen.
+const TRIAL: Duration = Duration::from_secs(2);
+/// Silence that ends a trial.
+const TRIAL_SILENCE: Duration = Duration::from_millis(500);
+/// How long the first picture may take.
+const FETCH_WITHIN: Duration = Duration::from_secs(2);
+/// How much older frames may be over QUIC than over TLS.
+const WORSE: Duration = Duration::from_millis(5);
+/// Two moves away from QUIC within this are one too many.
+const FLAP: Duration = Duration::from_secs(60);
+const FIRST_BAR: Duration = Duration::from_secs(300);
+const LONGEST_BAR: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

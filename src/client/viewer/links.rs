@@ -1,0 +1,186 @@
+//! What a viewer does about its links: another one, a move, a way that is gone.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tracing::{debug, info};
+
+use super::{Moving, Viewer, words};
+use crate::client::Switched;
+use crate::client::moves::{self, Reason};
+use crate::client::overlay::About;
+use crate::client::play::place;
+use crate::client::reach::Reached;
+use crate::session::client::{Event, Session, Want};
+use crate::transport::Kind;
+use crate::transport::dial::DialError;
+use crate::wire::CloseCode;
+
+impl Viewer {
+    /// Begins another session, over the other way, that hears and does not see; gives its first words.
+    pub(in crate::client) fn another(&mut self, kind: Kind, now: Instant) -> Bytes {
+        let mut first = BytesMut::new();
+        if let Some(want) = &self.want {
+            let want = Want {
+                video: false,
+                stream: want.stream.clone().filter(|_| want.audio),
+                resume: self.resume.take(),
+                ..want.clone()
+            };
+            debug!(%kind, "another link");
+            self.begun = Some((words(want.clone(), &mut first, now), want));
+        }
+        first.freeze()
+    }
+
+    /// The other link is there; whether it is still wanted.
+    pub(in crate::client) fn stands(&mut self, kind: Kind, there: &Reached, now: Instant) -> bool {
+        let begun = self.begun.take().filter(|_| !self.closing);
+        let (Some((session, _)), Some(moves)) = (begun, &mut self.moves) else {
+            return false;
+        };
+        moves.handle(moves::Event::Stands(kind), now);
+        self.add(session, there, now);
+        true
+    }
+
+    /// The other link could not be had.
+    pub(in crate::client) fn failed(&mut self, kind: Kind, err: &DialError, now: Instant) {
+        debug!(%kind, %err, "no other link");
+        self.tell(moves::Event::Failed(kind), now);
+    }
+
+    pub(super) fn add(&mut self, mut session: Session, there: &Reached, now: Instant) {
+        let kind = there.link.kind();
+        if kind.has_datagrams() {
+            session.with_datagrams();
+        }
+        session.linked(now);
+        self.about[place(kind)] = About {
+            cipher: there.link.cipher(),
+            server: there.link.peer().to_string(),
+            ..About::default()
+        };
+        self.ways[place(kind)] = Some(session);
+    }
+
+    /// A link is closed.
+    pub(in crate::client) fn gone(&mut self, kind: Kind, now: Instant) {
+        let active = self.is_active(kind) || self.moves.is_none();
+        if let Some(session) = self.ways[place(kind)].take() {
+            self.received_before += session.bytes_received();
+            if active {
+                self.rtt = session.rtt().or(self.rtt);
+            }
+        }
+        self.tell(moves::Event::Gone(kind), now);
+        if self.ways.iter().all(Option::is_none) {
+            self.moves = None;
+            self.ended = self.ended.take().or_else(|| self.last_words.take());
+        }
+    }
+
+    /// What is to be done about links. What concerns their sessions is done here.
+    pub(in crate::client) fn next_move(&mut self, now: Instant) -> moves::Output {
+        let Some(moves) = self.moves.as_mut().filter(|_| !self.closing) else {
+            return moves::Output::Wait(None);
+        };
+        let output = moves.poll(now);
+        match output {
+            moves::Output::Wait(_) | moves::Output::Dial(_) => {}
+            moves::Output::Ask(kind) => {
+                if let Some(session) = &mut self.ways[place(kind)] {
+                    session.ask(now);
+                }
+            }
+            moves::Output::Try(kind) => self.subscribe(kind, true),
+            moves::Output::Fetch(kind) => {
+                self.merge.fetch(kind);
+                self.subscribe(kind, true);
+            }
+            moves::Output::Drop(kind) => {
+                if let Some(session) = &mut self.ways[place(kind)] {
+                    session.close(CloseCode::Done, now);
+                }
+            }
+            moves::Output::Move(kind, reason) => self.moved(kind, reason, now),
+        }
+        output
+    }
+
+    fn subscribe(&mut self, kind: Kind, video: bool) {
+        if let (Some(session), Some(want)) = (&mut self.ways[place(kind)], &self.want)
+            && let Some(stream) = want.stream.clone()
+        {
+            session.subscribe(stream, video && want.video, want.audio);
+        }
+    }
+
+    /// What is seen comes over this way from now on.
+    fn moved(&mut self, kind: Kind, reason: Reason, now: Instant) {
+        let from = moves::other(kind);
+        info!(%from, to = %kind, ?reason, "moved");
+        self.switches += 1;
+        self.transport = Some(kind.name());
+        self.desk.moved(&self.about[place(kind)]);
+        let (picture, sound) = self.merge.last();
+        self.moving = Some(Moving {
+            switched: Switched {
+                from: from.name(),
+                to: kind.name(),
+                reason: reason.words(),
+                video_gap_ms: None,
+                audio_gap_ms: None,
+            },
+            picture,
+            sound,
+        });
+        for event in self.merge.arrive(kind, now) {
+            self.play(event, now);
+        }
+        self.subscribe(from, false);
+    }
+
+    /// What this tells of the way over which it came.
+    pub(super) fn judge(&mut self, kind: Kind, event: &Event, now: Instant) {
+        let Event::FrameEnd { capture, .. } = event else {
+            return;
+        };
+        let session = self.ways[place(kind)].as_ref();
+        if let Some(server) = session.and_then(|session| session.server_time(now)) {
+            self.tell(moves::Event::Frame(kind, server.since(*capture)), now);
+        }
+        if self.merge.is_fetching(kind) {
+            self.merge.keep(kind, event);
+            self.tell(moves::Event::Ready(kind), now);
+        }
+    }
+
+    /// The first picture behind a move is there, or the first sound.
+    pub(super) fn settle(&mut self, event: &Event, now: Instant) {
+        let gap = |before: Option<Instant>| {
+            let gap = now.saturating_duration_since(before?);
+            Some(gap.as_secs_f64() * 1000.0)
+        };
+        let Some(moving) = &mut self.moving else {
+            return;
+        };
+        if let Event::FrameEnd { .. } = event
+            && moving.switched.video_gap_ms.is_none()
+        {
+            moving.switched.video_gap_ms = gap(moving.picture);
+        } else if let Event::Audio(_) = event
+            && moving.switched.audio_gap_ms.is_none()
+        {
+            moving.switched.audio_gap_ms = gap(moving.sound);
+        }
+        let want = self.want.as_ref();
+        let seen = moving.switched.video_gap_ms.is_some() || want.is_none_or(|want| !want.video);
+        let heard = moving.switched.audio_gap_ms.is_some() || moving.sound.is_none();
+        if seen && heard {
+            let switched = moving.switched.clone();
+            self.moving = None;
+            self.desk.switched(switched);
+        }
+    }
+}

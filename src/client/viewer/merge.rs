@@ -1,0 +1,250 @@
+//! One stream of what comes over two links: no packet of sound twice, no frame twice, none that is older than what was
+//! seen.
+
+use std::time::Instant;
+
+use crate::media::RungId;
+use crate::session::client::{Event, Sounds};
+use crate::transport::Kind;
+
+/// What came, over whatever way.
+#[derive(Debug)]
+pub(super) struct Merge {
+    active: Kind,
+    fetch: Option<Fetch>,
+    sounds: Sounds,
+    /// The newest frame that was complete.
+    frame: Option<(RungId, u64)>,
+    last_picture: Option<Instant>,
+    last_sound: Option<Instant>,
+}
+
+/// The picture is asked for anew over a way.
+#[derive(Debug)]
+struct Fetch {
+    over: Kind,
+    /// That subscription stands; what came before is of another.
+    subscribed: bool,
+    /// What came of the picture, where it is not seen before it is complete.
+    kept: Vec<Event>,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self::new(Kind::Tls)
+    }
+}
+
+impl Merge {
+    /// What comes over this way is seen.
+    pub(super) fn new(active: Kind) -> Self {
+        Self {
+            active,
+            fetch: None,
+            sounds: Sounds::default(),
+            frame: None,
+            last_picture: None,
+            last_sound: None,
+        }
+    }
+
+    /// When the last frame was complete, and the last packet of sound came.
+    pub(super) const fn last(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.last_picture, self.last_sound)
+    }
+
+    /// From its next subscription on, what comes over this way is kept, until the first frame is complete.
+    pub(super) fn fetch(&mut self, over: Kind) {
+        self.fetch = Some(Fetch {
+            over,
+            subscribed: false,
+            kept: Vec::new(),
+        });
+    }
+
+    /// Whether a picture is fetched over this way, and its subscription stands.
+    pub(super) fn is_fetching(&self, kind: Kind) -> bool {
+        let fetch = self.fetch.as_ref();
+        fetch.is_some_and(|fetch| fetch.over == kind && fetch.subscribed)
+    }
+
+    /// Keeps the end of the frame that is fetched over this way.
+    pub(super) fn keep(&mut self, kind: Kind, event: &Event) {
+        if let Some(fetch) = &mut self.fetch
+            && fetch.over == kind
+            && kind != self.active
+        {
+            fetch.kept.push(event.clone());
+        }
+    }
+
+    /// What comes over this way is seen from now on: first what was kept.
+    pub(super) fn arrive(&mut self, kind: Kind, now: Instant) -> Vec<Event> {
+        self.active = kind;
+        let Some(fetch) = &mut self.fetch else {
+            return Vec::new();
+        };
+        let kept = std::mem::take(&mut fetch.kept);
+        if fetch.subscribed {
+            self.fetch = None;
+        }
+        let kept = kept.into_iter();
+        kept.filter_map(|event| self.news(event, now)).collect()
+    }
+
+    /// What of this is news.
+    pub(super) fn take(&mut self, kind: Kind, event: Event, now: Instant) -> Option<Event> {
+        if let Event::Audio(packet) = &event {
+            let new = self.sounds.is_new(packet.seq);
+            if new {
+                self.last_sound = Some(now);
+            }
+            return new.then_some(event);
+        }
+        if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.over == kind) {
+            if let Event::Subscribed { .. } = event {
+                // The stream is the one that plays: to the player nothing begins anew.
+                fetch.subscribed = true;
+                if kind == self.active {
+                    self.fetch = None;
+                }
+                return None;
+            }
+            if !fetch.subscribed {
+                return None;
+            }
+            if kind != self.active {
+                let of_picture = matches!(event, Event::Rung(_) | Event::Cells { .. });
+                if of_picture && fetch.kept.len() < MOST_KEPT {
+                    fetch.kept.push(event);
+                }
+                return None;
+            }
+        }
+        if kind == self.active {
+            return self.news(event, now);
+        }
+        None
+    }
+
+    /// Leaves out what was seen: of a frame of the rung that is seen, and older, all is there.
+    fn news(&mut self, event: Event, now: Instant) -> Option<Event> {
+        if let Event::Cells { rung, frame, .. } | Event::FrameEnd { rung, frame, .. } = &event
+            && self
+                .frame
+                .is_some_and(|(seen, last)| *frame <= last && *rung == seen)
+        {
+            return None;
+        }
+        if let Event::FrameEnd { rung, frame, .. } = &event {
+            self.frame = Some((*rung, *frame));
+            self.last_picture = Some(now);
+        }
+        Some(event)
+    }
+}
+
+/// Events of a picture that is fetched; more than any has.
+const MOST_KEPT: usize = 1 << 16;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::{AudioCodec, AudioPacket, MediaTime};
+
+    #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn cells(frame: u64) -> Event {
+        Event::Cells {
+            rung: 1,
+            frame,
+            capture: MediaTime::ZERO,
+            cells: vec![(0, Bytes::from_static(b"x"))],
+        }
+    }
+
+    fn end(frame: u64) -> Event {
+        Event::FrameEnd {
+            rung: 1,
+            frame,
+            capture: MediaTime::ZERO,
+        }
+    }
+
+    fn sound(seq: u64) -> Event {
+        Event::Audio(AudioPacket {
+            codec: AudioCodec::Opus,
+            seq,
+            capture: MediaTime::ZERO,
+            duration: std::time::Duration::from_millis(20),
+            bytes: Bytes::from_static(b"x"),
+        })
+    }
+
+    fn subscribed() -> Event {
+        Event::Subscribed {
+            stream: "cam".parse().unwrap(),
+            video: true,
+            audio: true,
+        }
+    }
+
+    #[test]
+    fn sound_comes_over_both_and_is_heard_once() {
+        let mut merge = Merge::new(Kind::Quic);
+        let mut heard = Vec::new();
+        for (kind, seq) in [
+            (Kind::Quic, 1),
+            (Kind::Tls, 1),
+            (Kind::Tls, 2),
+            (Kind::Quic, 3),
+            (Kind::Quic, 2),
+            (Kind::Tls, 4),
+        ] {
+            if merge.take(kind, sound(seq), now()).is_some() {
+                heard.push(seq);
+            }
+        }
+        assert_eq!(heard, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_picture_that_is_fetched_is_seen_when_it_is_complete_and_from_then_on_nothing_else() {
+        let mut merge = Merge::new(Kind::Tls);
+        assert!(merge.take(Kind::Tls, end(1), now()).is_some());
+        // Tried, and thrown away.
+        assert!(merge.take(Kind::Quic, cells(2), now()).is_none());
+        merge.fetch(Kind::Quic);
+        assert!(merge.take(Kind::Quic, cells(2), now()).is_none());
+        assert!(merge.take(Kind::Quic, subscribed(), now()).is_none());
+        assert!(merge.take(Kind::Quic, cells(3), now()).is_none());
+        assert!(merge.take(Kind::Tls, end(2), now()).is_some());
+        assert!(merge.is_fetching(Kind::Quic));
+        merge.keep(Kind::Quic, &end(3));
+        assert_eq!(merge.arrive(Kind::Quic, now()), [cells(3), end(3)]);
+        assert!(merge.take(Kind::Tls, end(3), now()).is_none());
+        assert!(merge.take(Kind::Quic, cells(4), now()).is_some());
+    }
+
+    #[test]
+    fn no_frame_is_seen_twice_and_none_that_is_older() {
+        let mut merge = Merge::new(Kind::Quic);
+        assert!(merge.take(Kind::Quic, end(5), now()).is_some());
+        merge.fetch(Kind::Tls);
+        assert_eq!(merge.arrive(Kind::Tls, now()), []);
+        // Of the subscription to the sound alone.
+        assert!(merge.take(Kind::Tls, cells(9), now()).is_none());
+        assert!(merge.take(Kind::Tls, subscribed(), now()).is_none());
+        for frame in [4, 5] {
+            assert!(merge.take(Kind::Tls, cells(frame), now()).is_none());
+            assert!(merge.take(Kind::Tls, end(frame), now()).is_none());
+        }
+        assert!(merge.take(Kind::Tls, end(6), now()).is_some());
+        assert!(merge.take(Kind::Quic, end(7), now()).is_none());
+    }
+}

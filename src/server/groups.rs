@@ -1,0 +1,235 @@
+//! Which links belong to one viewer: a viewer has one, and another that stands by, or one after the other.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::wire::{Resume, ResumeSecret, SessionId};
+
+/// All viewers' links, by the sessions on them.
+#[derive(Debug)]
+pub(super) struct Groups {
+    sessions: Mutex<HashMap<SessionId, Entry>>,
+    /// Counts all who came.
+    viewers: AtomicU64,
+    /// Who may still come.
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Until it is used.
+    secret: ResumeSecret,
+    group: Arc<Group>,
+    /// When the link ended.
+    ended: Option<Instant>,
+}
+
+/// One viewer.
+#[derive(Debug)]
+pub(super) struct Group {
+    id: u64,
+    links: AtomicUsize,
+    watching: AtomicBool,
+    transport: Mutex<&'static str>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Groups {
+    /// No more than so many viewers at once.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            sessions: Mutex::default(),
+            viewers: AtomicU64::new(1),
+            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// A link of a viewer who is known by `resume`, or who is new; `None` if there is no place for another. Its session
+    /// may itself be resumed, once.
+    pub(super) fn enter(
+        &self,
+        resume: Option<&Resume>,
+        (session, secret): (SessionId, ResumeSecret),
+        now: Instant,
+    ) -> Option<Arc<Group>> {
+        let mut sessions = self.sessions();
+        sessions.retain(|_, entry| {
+            let ended = entry.ended;
+            ended.is_none_or(|ended| now.saturating_duration_since(ended) < REMEMBERED)
+        });
+        let known = resume.and_then(|resume| {
+            let entry = sessions.get(&resume.session)?;
+            let (ours, theirs) = (entry.secret.as_bytes(), resume.secret.as_bytes());
+            verify_slices_are_equal(ours, theirs).ok()?;
+            // It works once.
+            Some(sessions.remove(&resume.session)?.group)
+        });
+        let group = match known {
+            Some(group) => group,
+            None => {
+                let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+                Arc::new(Group {
+                    id: self.viewers.fetch_add(1, Ordering::Relaxed),
+                    links: AtomicUsize::new(0),
+                    watching: AtomicBool::new(false),
+                    transport: Mutex::new(""),
+                    _place: place,
+                })
+            }
+        };
+        group.links.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry {
+            secret,
+            group: Arc::clone(&group),
+            ended: None,
+        };
+        sessions.insert(session, entry);
+        Some(group)
+    }
+
+    /// The link of this session has ended; whether it was the viewer's last.
+    pub(super) fn leave(&self, session: SessionId, group: &Group, now: Instant) -> bool {
+        let last = group.links.fetch_sub(1, Ordering::Relaxed) == 1;
+        let mut sessions = self.sessions();
+        if last {
+            // His place is free at once; who comes back is another.
+            sessions.retain(|_, entry| entry.group.id != group.id);
+        } else if let Some(entry) = sessions.get_mut(&session) {
+            entry.ended = Some(now);
+        }
+        last
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    /// Counts up from 1.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// He watches something over this way, with or without its picture; whether that is news.
+    pub(super) fn watches(&self, transport: &'static str, video: bool) -> bool {
+        let first = !self.watching.swap(true, Ordering::Relaxed);
+        let mut over = self
+            .transport
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let news = first || (video && *over != transport);
+        if news {
+            *over = transport;
+        }
+        news
+    }
+
+    /// Whether he ever watched anything.
+    pub(super) fn is_watching(&self) -> bool {
+        self.watching.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a session whose link has ended may be resumed, while the viewer has another.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn session(n: u8) -> (SessionId, ResumeSecret) {
+        (
+            SessionId::from_bytes([n; 16]),
+            ResumeSecret::from_bytes([n; 32]),
+        )
+    }
+
+    fn resume(session: u8, secret: u8) -> Resume {
+        Resume {
+            session: SessionId::from_bytes([session; 16]),
+            secret: ResumeSecret::from_bytes([secret; 32]),
+        }
+    }
+
+    #[test]
+    fn another_link_with_the_secret_is_the_same_viewer_s_and_the_secret_works_once() {
+        let groups = Groups::new(1);
+        let first = groups.enter(None, session(1), now()).unwrap();
+        let second = groups
+            .enter(Some(&resume(1, 1)), session(2), now())
+            .unwrap();
+        assert_eq!((first.id(), second.id()), (1, 1));
+        assert!(
+            groups
+                .enter(Some(&resume(1, 1)), session(3), now())
+                .is_none()
+        );
+        assert!(
+            groups
+                .enter(Some(&resume(2, 1)), session(3), now())
+                .is_none()
+        );
+        assert!(
+            groups
+                .enter(Some(&resume(9, 9)), session(3), now())
+                .is_none()
+        );
+        let third = groups
+            .enter(Some(&resume(2, 2)), session(3), now())
+            .unwrap();
+        assert_eq!(third.id(), 1);
+    }
+
+    #[test]
+    fn the_secret_dies_with_the_viewer_s_last_link_and_his_place_is_free() {
+        let groups = Groups::new(1);
+        let group = groups.enter(None, session(1), now()).unwrap();
+        assert!(groups.enter(None, session(2), now()).is_none());
+        assert!(groups.leave(session(1).0, &group, now()));
+        drop(group);
+        let group = groups
+            .enter(Some(&resume(1, 1)), session(2), now())
+            .unwrap();
+        assert_eq!(group.id(), 2);
+    }
+
+    #[test]
+    fn a_link_that_ended_may_be_resumed_for_a_minute() {
+        let groups = Groups::new(1);
+        let t0 = now();
+        let group = groups.enter(None, session(1), t0).unwrap();
+        groups.enter(Some(&resume(1, 1)), session(2), t0).unwrap();
+        assert!(!groups.leave(session(2).0, &group, t0));
+        let late = t0 + REMEMBERED;
+        assert!(
+            groups
+                .enter(Some(&resume(2, 2)), session(3), late)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn what_is_watched_is_news_once_and_again_when_the_picture_comes_another_way() {
+        let groups = Groups::new(1);
+        let group = groups.enter(None, session(1), now()).unwrap();
+        assert!(group.watches("quic", true));
+        assert!(!group.watches("tls", false));
+        assert!(group.watches("tls", true));
+        assert!(!group.watches("tls", true));
+    }
+}
