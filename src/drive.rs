@@ -166,7 +166,9 @@ impl Lane {
                         self.alive && send_beside(&mut self.link, endpoint, &mut self.datagram);
                     // They wait for what is before them.
                     if !words || !self.pending.is_empty() || !self.link.is_clear() {
-                        break deadline;
+                        let full = self.link.datagram_room() == Some(0);
+                        // Then it is the link that says when something can be done.
+                        break deadline.filter(|_| !full);
                     }
                 }
                 Turn::Closed => return None,

@@ -103,7 +103,7 @@ pub(crate) fn watch(link: &Link) -> Watch {
         headless: true,
         known_servers: None,
         // What one test finds out must not steer another.
-        networks: Some(std::path::PathBuf::from("/nonexistent/networks")),
+        networks: Some(std::path::PathBuf::from("/dev/null/networks")),
     }
 }
 

@@ -73,7 +73,10 @@ fn apply(canvas: &mut Canvas, cells: &[(CellIndex, Bytes)]) {
     let before = (canvas.pixels().to_vec(), canvas.join());
     let applied = canvas.apply(cells);
     let fault = applied.fault.as_ref();
-    assert!(!matches!(fault, Some(CodecError::Jpeg(JpegError::Library(_)))), "{fault:?}");
+    assert!(
+        !matches!(fault, Some(CodecError::Jpeg(JpegError::Library(_)))),
+        "{fault:?}"
+    );
     assert!(applied.bad <= cells.len());
     assert_eq!(applied.bad > 0, applied.fault.is_some());
     if applied.bad == cells.len() {

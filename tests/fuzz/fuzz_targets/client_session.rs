@@ -45,7 +45,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
         video: true,
         audio: true,
         resume: None,
-max_bps: None,
+        max_bps: None,
     };
     let mut session = Session::new(want, now);
     let mut out = BytesMut::new();

@@ -28,7 +28,10 @@ fuzz_target!(|body: &[u8]| {
         }
         let mut out = BytesMut::new();
         if control.encode(&mut out).is_ok()
-            && !matches!(control, ServerControl::Rung(_) | ServerControl::Source { .. })
+            && !matches!(
+                control,
+                ServerControl::Rung(_) | ServerControl::Source { .. }
+            )
         {
             assert_eq!(ServerControl::decode(&out[HEAD_LEN..]), Ok(control));
         }

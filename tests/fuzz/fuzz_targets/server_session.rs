@@ -138,7 +138,9 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
             Step::Rung => {
                 let size = Size::new(64, 64).expect("a good size");
                 let kind = RungKind::Whole { size };
-                media.video.push_back(VideoStep::Rung(Arc::new(Rung { id: 1, kind })));
+                media
+                    .video
+                    .push_back(VideoStep::Rung(Arc::new(Rung { id: 1, kind })));
             }
             Step::Close => session.end(),
         }

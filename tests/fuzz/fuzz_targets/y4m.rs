@@ -23,7 +23,9 @@ fn read(parts: &[&[u8]]) -> Outcome {
             break;
         }
     }
-    let side = reader.size().map_or(0, |size| size.width().max(size.height()));
+    let side = reader
+        .size()
+        .map_or(0, |size| size.width().max(size.height()));
     Outcome {
         pictures,
         end: reader.finish(),
@@ -39,6 +41,10 @@ fuzz_target!(|data: &[u8]| {
     for at in 0..data.len().min(600) {
         let (head, tail) = data.split_at(at);
         let cut = read(&[head, tail]);
-        assert_eq!((cut.pictures, cut.end), (whole.pictures.clone(), whole.end.clone()), "cut at {at}");
+        assert_eq!(
+            (cut.pictures, cut.end),
+            (whole.pictures.clone(), whole.end.clone()),
+            "cut at {at}"
+        );
     }
 });

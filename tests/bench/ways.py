@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""What faults of the network do to a viewer who may use QUIC and TLS: a real server and viewer in two namespaces, and a
+line between them on which UDP is lost, silent, cut or limited. Prints a row of a table for each fault.
+
+usage: ways.py [--cuts N] [--seconds N] [--video SRC --fps N] [FAULT...]
+FAULT: loss (1, 2 and 5 %), silent (UDP from the start), cut (UDP while it plays, N times), back (UDP, after 10 s), dead
+(everything, for 3 s),
+limit (200 kB of UDP, then silence); all of them if none is named.
+Needs root, iproute2, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
+"""
+import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
+
+LINE = {"delay_ms": 5, "rate_mbit": 50, "queue_ms": 100}
+
+
+class Network:
+    """A line, and a server at its far end."""
+
+    def __init__(self, directory, video):
+        self.path = os.path.join(directory, "line.json")
+        self.settings = dict(LINE)
+        self.write()
+        self.line = subprocess.Popen([sys.executable, EMULATOR, "--set", self.path], stdout=subprocess.PIPE)
+        self.line.stdout.readline()
+        self.server = self.inside("tc_srv", "serve", "--listen", "10.77.9.2:8443", "--host", "10.77.9.2", "--video",
+                                  video, "--certs", os.path.join(directory, "certs"))
+        self.link = json.loads(self.server.stdout.readline())["link"]
+        self.networks = os.path.join(directory, "networks")
+
+    def inside(self, where, *command):
+        return subprocess.Popen(["ip", "netns", "exec", where, PROGRAM, "--json", *command], stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+
+    def write(self, **changes):
+        self.settings.update(changes)
+        with open(self.path + ".new", "w") as file:
+            json.dump(self.settings, file)
+        os.replace(self.path + ".new", self.path)
+
+    def watch(self, seconds, *options, networks=None):
+        return self.inside("tc_cli", "watch", self.link, "--headless", "--duration", f"{seconds}s", "--networks",
+                           networks or "/dev/null/networks", *options)
+
+    def close(self):
+        for process in (self.server, self.line):
+            process.send_signal(signal.SIGINT)
+        for process in (self.server, self.line):
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def events(viewer, name):
+    """The events of this name, until the viewer ends; and its last, the summary."""
+    found, last = [], None
+    for text in viewer.stdout:
+        last = json.loads(text)
+        if last["event"] == name:
+            found.append(last)
+    viewer.wait()
+    return found, last
+
+
+def loss(network, options):
+    for share in (0.01, 0.02, 0.05):
+        network.write(loss=share)
+        seconds, summary = events(network.watch(options.seconds, "--transport", "quic"), "stats")
+        shown = sum(event["frames_shown"] - event["frames_partial"] for event in seconds[2:-1])
+        asked = options.fps * len(seconds[2:-1])
+        delay = summary["latency_ms"]
+        print(f"| {share:.0%} of packets lost | {shown / asked:.1%} of frames whole, delay p50 {delay['p50']:.0f}, p99 "
+              f"{delay['p99']:.0f}, max {delay['max']:.0f} ms, sound lost {summary['audio_lost']} of "
+              f"{summary['audio_packets']} |", flush=True)
+    network.write(loss=0.0)
+
+
+def silent(network, options):
+    def first(*more, networks=None):
+        times = []
+        for _ in range(7):
+            (connected,), _ = events(network.watch(2, *more, networks=networks), "connected")
+            times.append(connected["first_frame_ms"])
+        return statistics.median(times)
+
+    tls = first("--transport", "tls")
+    quic = first()
+    network.write(udp="drop")
+    unknown = first()
+    events(network.watch(4, networks=network.networks), "connected")
+    known = first(networks=network.networks)
+    network.write(udp="open")
+    print(f"| UDP silent from the start | first picture after {unknown:.0f} ms, {unknown - tls:.0f} later than over TLS "
+          f"alone ({tls:.0f}); the second time {known:.0f}; where UDP is open {quic:.0f} |", flush=True)
+
+
+def cut(network, options):
+    gaps, sounds, lost = [], [], 0
+    for _ in range(options.cuts):
+        viewer = network.watch(5)
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            time.sleep(0.05)
+        network.write(udp="drop")
+        moves, summary = events(viewer, "switched")
+        network.write(udp="open")
+        gaps += [move["video_gap_ms"] for move in moves[:1]]
+        sounds.append(summary["audio_gap_max_ms"])
+        lost += summary["audio_lost"]
+    gaps.sort()
+    print(f"| UDP cut while playing, {options.cuts} times | moved {len(gaps)} times, gap of the picture p50 "
+          f"{gaps[len(gaps) // 2]:.0f}, p95 {gaps[len(gaps) * 95 // 100]:.0f}, max {gaps[-1]:.0f} ms; of the sound at most "
+          f"{max(sounds):.0f} ms, {lost} packets lost |", flush=True)
+
+
+def back(network, options):
+    viewer = network.watch(40)
+    time.sleep(3)
+    network.write(udp="drop")
+    time.sleep(10)
+    network.write(udp="open")
+    returned = time.monotonic()
+    seen = None
+    for text in viewer.stdout:
+        event = json.loads(text)
+        if event["event"] == "switched" and event["to"] == "quic":
+            seen = time.monotonic() - returned
+            gap = event["video_gap_ms"]
+    viewer.wait()
+    print(f"| UDP back after 10 s | on QUIC again {seen:.1f} s later, gap of the picture {gap:.0f} ms, sound lost "
+          f"{event['audio_lost']} |" if seen else "| UDP back after 10 s | not on QUIC within 27 s |", flush=True)
+
+
+def dead(network, options):
+    times = []
+    for _ in range(5):
+        viewer = network.watch(12)
+        time.sleep(3)
+        network.write(loss=1.0)
+        time.sleep(3)
+        network.write(loss=0.0)
+        seconds, summary = events(viewer, "stats")
+        times.append(summary["video_gap_max_ms"] - 3000)
+    print(f"| everything dead for 3 s | a picture again {statistics.median(times):.0f} ms (median of 5, at most "
+          f"{max(times):.0f}) behind its end |", flush=True)
+
+
+def limit(network, options):
+    network.write(udp="limit 200000")
+    moves, summary = events(network.watch(options.seconds * 2), "switched")
+    network.write(udp="open")
+    print(f"| UDP passes 200 kB, then nothing | {len(moves)} moves in {options.seconds * 2} s, longest gap of the picture "
+          f"{summary['video_gap_max_ms']:.0f} ms, sound lost {summary['audio_lost']} |", flush=True)
+
+
+FAULTS = {"loss": loss, "silent": silent, "cut": cut, "back": back, "dead": dead, "limit": limit}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cuts", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--video", default="testcard:1280x720@30")
+    parser.add_argument("--fps", type=int, default=30, help="of that")
+    parser.add_argument("faults", nargs="*", metavar="FAULT")
+    options = parser.parse_args()
+    os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+    for need in (EMULATOR, PROGRAM):
+        if not os.path.exists(need):
+            sys.exit(f"ways.py: {need} is missing")
+    print("| fault | what the viewer sees |", "|---|---|", sep="\n", flush=True)
+    for fault in options.faults or FAULTS:
+        with tempfile.TemporaryDirectory() as directory:
+            network = Network(directory, options.video)
+            try:
+                FAULTS[fault](network, options)
+            finally:
+                network.close()
+
+
+EMULATOR = os.environ.get("LINKEM", "../shared/lab/link/linkem.py")
+PROGRAM = os.environ.get("TUNNELCAST", "target/release/tunnelcast")
+main()
