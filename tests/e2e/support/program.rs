@@ -118,7 +118,13 @@ impl Program {
     pub(crate) fn watch(link: &Link, arguments: &str) -> Self {
         let link = link.to_string();
         // What one test finds out of this network must not steer another.
-        let fixed = ["watch", "--headless", "--networks", "/dev/null/networks", &link];
+        let fixed = [
+            "watch",
+            "--headless",
+            "--networks",
+            "/dev/null/networks",
+            &link,
+        ];
         Self::with(
             fixed.into_iter().chain(arguments.split_whitespace()),
             |_| {},
