@@ -146,8 +146,7 @@ fn the_survivor() {
     let mut heard = Vec::new();
     while heard.len() < 3 {
         assert!(started.elapsed() < Duration::from_secs(20), "{heard:?}");
-        play(&mut speaker, Duration::from_millis(100));
-        if let Some(notice) = speaker.poll(Instant::now()) {
+        for notice in play(&mut speaker, Duration::from_millis(100)) {
             println!("{notice}");
             heard.push(notice);
         }
@@ -209,13 +208,13 @@ fn the_mute_player() {
     }
     let mut speaker = Speaker::start().expect("a thread");
     let started = Instant::now();
-    play(&mut speaker, Duration::from_secs(2));
+    let told = play(&mut speaker, Duration::from_secs(2));
     let took = started.elapsed();
     assert!(
         (Duration::from_millis(1_850)..Duration::from_millis(2_500)).contains(&took),
         "{took:?}"
     );
-    let notice = speaker.poll(Instant::now()).map(|n| n.to_string());
+    let notice = told.first().map(ToString::to_string);
     assert!(
         notice
             .as_ref()
@@ -292,7 +291,9 @@ fn judge(left: &[f64]) -> Result<(), String> {
 }
 
 /// Plays 440 Hz for `time`, in packets, the way the viewer does.
-fn play(speaker: &mut Speaker, time: Duration) {
+/// Gives what was told of the device meanwhile.
+fn play(speaker: &mut Speaker, time: Duration) -> Vec<SinkNotice> {
+    let mut told = Vec::new();
     let mut resample = Resample::new(speaker.rate()).expect("a usual rate");
     let mut out = Vec::new();
     let packets = time.as_millis() / 20;
@@ -300,6 +301,8 @@ fn play(speaker: &mut Speaker, time: Duration) {
         resample.process(&tone(n), &mut out);
         while !out.is_empty() {
             let now = Instant::now();
+            // As a player does: a device that changes waits for it.
+            told.extend(speaker.poll(now));
             let taken = speaker.write(&out, now);
             out.drain(..taken * CHANNELS);
             if speaker.buffered(now) > speaker.reserve() {
@@ -307,6 +310,7 @@ fn play(speaker: &mut Speaker, time: Duration) {
             }
         }
     }
+    told
 }
 
 /// The n-th packet of 440 Hz at half volume.
