@@ -343,7 +343,7 @@ impl Audio {
     /// A packet was `delay` slower than the fastest: the target goes up at once, if it has to.
     fn retarget(&mut self, delay: Duration, now: Instant) {
         self.started.get_or_insert(now);
-        if !self.is_young(now) {
+        if self.age(now) >= START {
             self.peak.add(delay, now);
         }
         let mut wanted = self.wanted();
@@ -376,18 +376,21 @@ impl Audio {
             0.0
         };
         let by = now.saturating_duration_since(lowered).mul_f64(self.falling);
-        self.target = if self.is_young(now) {
-            wanted
-        } else {
-            self.target.saturating_sub(by).max(wanted)
+        self.target = match self.age(now) {
+            age if age < START => wanted,
+            // What came of the start is gone from what is wanted only now, and was no fault of the line.
+            age if age < SETTLED => self.target.min(needed).max(wanted),
+            _ => self.target.saturating_sub(by).max(wanted),
         };
         self.lowered = Some(now);
     }
 
-    /// The first packets and pictures tell little of those that follow: the line is still being found out.
-    fn is_young(&self, now: Instant) -> bool {
-        self.started
-            .is_none_or(|started| now.saturating_duration_since(started) < START)
+    /// How long ago the first packet came: the first ones tell little of those that follow, as the line is still being
+    /// found out.
+    fn age(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| {
+            now.saturating_duration_since(started)
+        })
     }
 
     fn wanted(&self) -> Duration {
@@ -451,6 +454,8 @@ const FALL_TIME: f64 = 30.0;
 
 /// How long the target is not held up.
 const START: Duration = Duration::from_secs(4);
+/// How long it is held up by nothing that was before that: the window of what is wanted, and a little.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// And at most by this: sound that is played 0.7 % faster, an eighth of a semitone.
 const FASTEST_FALL: f64 = 0.007;
