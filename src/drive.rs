@@ -193,7 +193,16 @@ impl Lane {
     pub fn take<E: Endpoint>(&mut self, came: Came, endpoint: &mut E, now: Instant) {
         match came {
             Ok(Ready::Read(_)) => failing(endpoint.handle(&mut self.inbox, now)),
-            Ok(Ready::Datagram(datagram)) => failing(endpoint.handle_datagram(datagram, now)),
+            Ok(Ready::Datagram(datagram)) => {
+                failing(endpoint.handle_datagram(datagram, now));
+                // Many come at once, and each way round the loop costs more than to take one.
+                for _ in 1..AT_ONCE {
+                    let Some(datagram) = self.link.next_datagram() else {
+                        break;
+                    };
+                    failing(endpoint.handle_datagram(datagram, now));
+                }
+            }
             Ok(Ready::Frame(frame)) => failing(endpoint.handle_frame(frame, now)),
             Ok(Ready::Wrote(_) | Ready::Room) => {}
             Ok(Ready::Eof) => {
@@ -206,6 +215,12 @@ impl Lane {
                 endpoint.end();
             }
         }
+    }
+
+    /// Goes on from the address that this machine has now, if the link can.
+    pub fn rebind(&self) {
+        let rebound = self.link.rebind();
+        debug!(?rebound, "from another address");
     }
 
     /// Tells the peer's TLS that nothing follows; a peer that does not take it loses nothing.
@@ -259,6 +274,8 @@ fn failing(handled: Result<(), SessionError>) {
     }
 }
 
+/// Datagrams taken in one go; more would keep what was seen in them waiting.
+const AT_ONCE: usize = 32;
 /// Some datagrams.
 const ARENA: usize = 32 << 10;
 /// One chunk.

@@ -40,6 +40,8 @@ pub(super) enum Output {
     Fetch(Kind),
     /// See what comes over this link, for this reason; over the other one comes the sound.
     Move(Kind, Reason),
+    /// Go on from the address that this machine has now.
+    Rebind(Kind),
     /// Close this link.
     Drop(Kind),
     /// Nothing until then.
@@ -103,9 +105,11 @@ struct Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Calm,
-    /// QUIC is doubted; since when TLS has said something that QUIC has not.
+    /// QUIC is doubted; since when TLS has said something that QUIC has not; when QUIC goes on from another address, if
+    /// that has not been tried.
     Doubt {
         answered: Option<Instant>,
+        rebind_at: Option<Instant>,
     },
     /// QUIC is tried since then.
     Trial {
@@ -176,7 +180,7 @@ impl Moves {
                     way.usual = (way.usual * 15 + gap) / 16;
                 }
                 way.heard = Some(now);
-                if let Stage::Doubt { answered } = &mut self.stage {
+                if let Stage::Doubt { answered, .. } = &mut self.stage {
                     match kind {
                         Kind::Quic => self.stage = Stage::Calm,
                         Kind::Tls => _ = answered.get_or_insert(now),
@@ -212,9 +216,18 @@ impl Moves {
     fn advance(&mut self, now: Instant) {
         match self.stage {
             Stage::Calm => self.advance_calm(now),
-            Stage::Doubt { answered } => {
+            Stage::Doubt {
+                answered,
+                rebind_at,
+            } => {
                 if answered.is_some_and(|answered| now >= answered + GRACE) {
                     self.fall(now);
+                } else if rebind_at.is_some_and(|at| now >= at) {
+                    self.stage = Stage::Doubt {
+                        answered,
+                        rebind_at: None,
+                    };
+                    self.todo.push(Output::Rebind(Kind::Quic));
                 }
             }
             Stage::Trial { since } => {
@@ -254,7 +267,10 @@ impl Moves {
                     self.dial(Kind::Tls);
                 }
                 if now >= self.doubt_at() {
-                    self.stage = Stage::Doubt { answered: None };
+                    self.stage = Stage::Doubt {
+                        answered: None,
+                        rebind_at: Some(now + MUTE),
+                    };
                     if self.tls.stands {
                         self.todo.push(Output::Ask(Kind::Tls));
                     } else if !self.tls.dialling {
@@ -283,7 +299,10 @@ impl Moves {
                     return (!self.quic.stands && !self.quic.dialling).then_some(self.probe_at);
                 }
             },
-            Stage::Doubt { answered } => answered? + GRACE,
+            Stage::Doubt {
+                answered,
+                rebind_at,
+            } => return answered.map(|at| at + GRACE).or(rebind_at),
             Stage::Trial { since } => {
                 let silent = self.quic.heard.map_or(now, |heard| heard + TRIAL_SILENCE);
                 silent.min(since + TRIAL)
@@ -434,6 +453,8 @@ pub(super) const fn other(kind: Kind) -> Kind {
 
 /// Silence that is suspicious at least.
 const DOUBT: Duration = Duration::from_millis(150);
+/// Neither says anything for so long: this machine may have another address.
+const MUTE: Duration = Duration::from_millis(250);
 /// TLS has said something while QUIC is doubted; QUIC may be a little slower.
 const GRACE: Duration = Duration::from_millis(50);
 /// What is taken for usual at most, so that a source that stands still is not waited for.

@@ -52,6 +52,11 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
                     let first = viewer.another(kind, Instant::now());
                     dials.spawn(dial(kind, connector.again(kind), first));
                 }
+                Output::Rebind(kind) => {
+                    if let Some(lane) = lanes.get(kind) {
+                        lane.rebind();
+                    }
+                }
                 // These concern the session of a link, which says so when it is polled.
                 Output::Ask(_)
                 | Output::Try(_)

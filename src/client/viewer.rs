@@ -120,7 +120,8 @@ impl Viewer {
     }
 
     /// Begins a session; its first words are appended to `first`.
-    pub(super) fn begin(&mut self, want: Want, first: &mut BytesMut, now: Instant) {
+    pub(super) fn begin(&mut self, mut want: Want, first: &mut BytesMut, now: Instant) {
+        want.resume = self.resume.take();
         let session = words(want.clone(), first, now);
         self.begun = Some((session, want));
         self.media = false;

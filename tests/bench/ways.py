@@ -3,9 +3,9 @@
 line between them on which UDP is lost, silent, cut or limited. Prints a row of a table for each fault.
 
 usage: ways.py [--cuts N] [--seconds N] [--video SRC --fps N] [FAULT...]
-FAULT: loss (1, 2 and 5 %), silent (UDP from the start), cut (UDP while it plays, N times), back (UDP, after 10 s), dead
-(everything, for 3 s),
-limit (200 kB of UDP, then silence); all of them if none is named.
+FAULT: far (none, but a long way), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
+viewer's changes), cut (UDP while it plays, N times), back (UDP, after 10 s), dead (everything, for 3 s), limit (200 kB of
+UDP, then silence); all of them if none is named.
 Needs root, iproute2, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
 import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
@@ -16,14 +16,14 @@ LINE = {"delay_ms": 5, "rate_mbit": 50, "queue_ms": 100}
 class Network:
     """A line, and a server at its far end."""
 
-    def __init__(self, directory, video):
+    def __init__(self, directory, video, *serve):
         self.path = os.path.join(directory, "line.json")
         self.settings = dict(LINE)
         self.write()
         self.line = subprocess.Popen([sys.executable, EMULATOR, "--set", self.path], stdout=subprocess.PIPE)
         self.line.stdout.readline()
         self.server = self.inside("tc_srv", "serve", "--listen", "10.77.9.2:8443", "--host", "10.77.9.2", "--video",
-                                  video, "--certs", os.path.join(directory, "certs"))
+                                  video, "--certs", os.path.join(directory, "certs"), *serve)
         self.link = json.loads(self.server.stdout.readline())["link"]
         self.networks = os.path.join(directory, "networks")
 
@@ -75,20 +75,53 @@ def loss(network, options):
     network.write(loss=0.0)
 
 
-def silent(network, options):
-    def first(*more, networks=None):
-        times = []
-        for _ in range(7):
-            (connected,), _ = events(network.watch(2, *more, networks=networks), "connected")
-            times.append(connected["first_frame_ms"])
-        return statistics.median(times)
+def first(network, *more, networks=None):
+    """When the first picture is there, in ms; the median of seven."""
+    times = []
+    for _ in range(7):
+        (connected,), _ = events(network.watch(2, *more, networks=networks), "connected")
+        times.append(connected["first_frame_ms"])
+    return statistics.median(times)
 
-    tls = first("--transport", "tls")
-    quic = first()
+
+def far(network, options):
+    near = {way: first(network, "--transport", way) for way in ("tls", "quic")}
+    network.write(delay_ms=55)
+    for way, before in near.items():
+        after = first(network, "--transport", way)
+        print(f"| first picture over {way} | {before:.0f} ms with a round trip of 10 ms, {after:.0f} with one of 110: "
+              f"{(after - before) / 100:.1f} round trips |", flush=True)
+    network.write(**LINE)
+
+
+def refused(network, options):
+    tls, both = first(network, "--transport", "tls"), first(network)
+    print(f"| UDP refused by ICMP | first picture after {both:.0f} ms, {both - tls:.0f} later than over TLS alone ({tls:.0f}), "
+          f"with a round trip of 10 ms |", flush=True)
+
+
+def address(network, options):
+    gaps, lost, moves = [], 0, 0
+    for turn in range(5):
+        viewer = network.watch(8)
+        time.sleep(3.5)
+        subprocess.run(["ip", "-n", "tc_cli", "addr", "flush", "dev", "line"], check=True)
+        subprocess.run(["ip", "-n", "tc_cli", "addr", "add", f"10.77.9.{3 + turn}/24", "dev", "line"], check=True)
+        seconds, summary = events(viewer, "stats")
+        gaps.append(summary["video_gap_max_ms"])
+        lost += summary["audio_lost"]
+        moves += summary["switches"]
+    print(f"| the viewer's address changes, 5 times | gap of the picture {statistics.median(gaps):.0f} ms (median, at most "
+          f"{max(gaps):.0f}), {moves} moves, {lost} packets of sound lost |", flush=True)
+
+
+def silent(network, options):
+    tls = first(network, "--transport", "tls")
+    quic = first(network)
     network.write(udp="drop")
-    unknown = first()
+    unknown = first(network)
     events(network.watch(4, networks=network.networks), "connected")
-    known = first(networks=network.networks)
+    known = first(network, networks=network.networks)
     network.write(udp="open")
     print(f"| UDP silent from the start | first picture after {unknown:.0f} ms, {unknown - tls:.0f} later than over TLS "
           f"alone ({tls:.0f}); the second time {known:.0f}; where UDP is open {quic:.0f} |", flush=True)
@@ -153,7 +186,7 @@ def limit(network, options):
           f"{summary['video_gap_max_ms']:.0f} ms, sound lost {summary['audio_lost']} |", flush=True)
 
 
-FAULTS = {"loss": loss, "silent": silent, "cut": cut, "back": back, "dead": dead, "limit": limit}
+FAULTS = {"far": far, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit}
 
 
 def main():
@@ -171,7 +204,7 @@ def main():
     print("| fault | what the viewer sees |", "|---|---|", sep="\n", flush=True)
     for fault in options.faults or FAULTS:
         with tempfile.TemporaryDirectory() as directory:
-            network = Network(directory, options.video)
+            network = Network(directory, options.video, *(["--no-quic"] if fault == "refused" else []))
             try:
                 FAULTS[fault](network, options)
             finally:

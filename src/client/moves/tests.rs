@@ -33,6 +33,7 @@ struct World {
     /// The longest time in which no picture was seen.
     dark: Duration,
     seen: Instant,
+    rebound: usize,
 }
 
 impl World {
@@ -56,6 +57,7 @@ impl World {
             moved: Vec::new(),
             dark: Duration::ZERO,
             seen: t0,
+            rebound: 0,
         }
     }
 
@@ -152,6 +154,7 @@ impl World {
                     };
                     self.dials.push((kind, self.now + takes));
                 }
+                Output::Rebind(_) => self.rebound += 1,
                 Output::Ask(_) => self.asked = Some(self.now + ms(20)),
                 Output::Try(kind) => self.video[usize::from(kind == Kind::Tls)] = true,
                 Output::Fetch(kind) => {
@@ -206,6 +209,8 @@ fn a_network_that_is_dead_altogether_is_no_reason_to_move() {
     world.run(ms(5000));
     (world.udp, world.tcp) = (false, false);
     world.run(ms(3000));
+    // The machine may have another address.
+    assert_eq!(world.rebound, 1);
     (world.udp, world.tcp) = (true, true);
     world.run(ms(10_000));
     assert_eq!(world.moved, []);

@@ -87,7 +87,7 @@ impl Viewer {
         };
         let output = moves.poll(now);
         match output {
-            moves::Output::Wait(_) | moves::Output::Dial(_) => {}
+            moves::Output::Wait(_) | moves::Output::Dial(_) | moves::Output::Rebind(_) => {}
             moves::Output::Ask(kind) => {
                 if let Some(session) = &mut self.ways[place(kind)] {
                     session.ask(now);
