@@ -60,6 +60,18 @@ pub fn begin_datagram(position: u64, out: &mut BytesMut) {
     out.put_u64(position);
 }
 
+/// Fills a datagram up to `size` bytes, as near as it can be: with a message of a kind that everybody skips.
+pub fn pad_datagram(size: usize, out: &mut BytesMut) {
+    let gap = size.saturating_sub(out.len());
+    if let Some(body) = gap.checked_sub(HEAD_LEN)
+        && let Ok(length) = u16::try_from(body)
+    {
+        out.put_slice(&[PADDING, 0]);
+        out.put_u16(length);
+        out.put_bytes(0, body);
+    }
+}
+
 /// What came of a link's datagrams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrivals {
@@ -162,6 +174,9 @@ fn take_spans(kind: Kind, mut body: Bytes, most: usize) -> Result<Vec<Span>, Wir
 const fn range(kind: Kind, field: &'static str) -> WireError {
     WireError::Range { kind, field }
 }
+
+/// No kind of message.
+const PADDING: u8 = 255;
 
 /// Bytes of a span.
 const SPAN_LEN: usize = 12;

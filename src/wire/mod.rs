@@ -18,7 +18,7 @@ pub use ack::Ack;
 pub use cells::{CellPart, CellsWriter, Moment};
 pub use close::CloseCode;
 pub use control::{ClientControl, Report, ServerControl, SourceState, StreamInfo};
-pub use datagram::{Arrivals, Datagram, Settled, Span, begin_datagram};
+pub use datagram::{Arrivals, Datagram, Settled, Span, begin_datagram, pad_datagram};
 pub use deframe::{Deframer, Raw};
 pub use error::WireError;
 pub use head::Kind;

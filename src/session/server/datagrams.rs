@@ -1,15 +1,33 @@
 //! The part of a server's session that is about datagrams.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::parcels::Whole;
 use super::{Fault, Session, State};
 use crate::session::outbox::AUDIO_ROOM;
 use crate::session::{Feed, Misbehaviour, SessionError};
 use crate::wire::limits::{DATAGRAM_HEAD_LEN, MAX_MESSAGE};
 use crate::wire::{Ack, Arrivals, Datagram, Kind, Message, put_audio};
+
+/// A picture that goes on a stream of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// What goes before it.
+    pub head: Bytes,
+    /// The picture.
+    pub jpeg: Bytes,
+}
+
+/// What a datagram may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes.
+    pub(super) most: usize,
+    /// The line is short, and surely wide: datagrams of one size are worth more than a few bytes, since the system
+    /// takes many of them in one go.
+    pub(super) near: bool,
+}
 
 impl Session {
     /// Takes a datagram. After an error poll until it is closed.
@@ -42,7 +60,8 @@ impl Session {
         if self.cap.room_at(now) > now {
             picture = 0;
         }
-        parcels.fill(feed, picture, now, room, out);
+        let near = self.flight.rtt().is_some_and(|rtt| rtt < NEAR);
+        parcels.fill(feed, picture, now, Room { most: room, near }, out);
         if out.len() == DATAGRAM_HEAD_LEN {
             self.flight.starve();
         }
@@ -132,3 +151,6 @@ impl Session {
         self.acknowledged(ack, now)
     }
 }
+
+/// With so short a round trip there is room for padding.
+const NEAR: Duration = Duration::from_millis(5);

@@ -31,8 +31,8 @@ use crate::wire::{
     StreamName, Text,
 };
 
+pub use datagrams::Whole;
 pub use event::{Event, Offer, Subscription};
-pub use parcels::Whole;
 
 /// One viewer's session, as the server has it. See [the contract](super#the-contract).
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::begun::Begun;
+use super::datagrams::{Room, Whole};
 use super::ledger::{Ledger, Lost, NotSent, Sent};
 use crate::media::{AudioPacket, CellIndex, RungId, RungKind, VideoStep};
 use crate::session::Feed;
@@ -16,7 +17,7 @@ use crate::wire::limits::{
 };
 use crate::wire::{
     Arrivals, CellPart, CellsWriter, Message, Moment, RungInfo, ServerControl, Settled, Span,
-    begin_datagram, put_audio,
+    begin_datagram, pad_datagram, put_audio,
 };
 
 /// Fills datagrams with media. Holds at most one step of the picture that did not fit the last one, or the cell of
@@ -67,15 +68,6 @@ struct LargeCell {
     rest: Bytes,
     /// The position of its first part.
     began: u64,
-}
-
-/// A picture that goes on a stream of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// What goes before it.
-    pub head: Bytes,
-    /// The picture.
-    pub jpeg: Bytes,
 }
 
 impl Parcels {
@@ -190,14 +182,14 @@ impl Parcels {
         Ok(until)
     }
 
-    /// Appends a datagram of at most `room` bytes to `out`, which is empty, with of the picture about `picture` bytes;
+    /// Appends a datagram with as much room to `out`, which is empty, with of the picture about `picture` bytes;
     /// nothing if there is nothing to send.
     pub(super) fn fill(
         &mut self,
         feed: &mut dyn Feed,
         picture: usize,
         now: Instant,
-        room: usize,
+        Room { most: room, near }: Room,
         out: &mut BytesMut,
     ) {
         begin_datagram(self.ledger.position(), out);
@@ -217,6 +209,9 @@ impl Parcels {
         }
         // Without anything in it, it says that the way is still good.
         (self.beat, self.beat_at) = (false, now + BEAT);
+        if near && out.len() > room - room / PADDED {
+            pad_datagram(room, out);
+        }
         if self.amends && self.twice.len() < MOST_TWICE {
             self.twice.push_back(Bytes::copy_from_slice(out));
         }
@@ -476,6 +471,9 @@ impl Parcels {
 fn left(room: usize, out: &BytesMut) -> usize {
     room.saturating_sub(out.len())
 }
+
+/// Of a full datagram no more than this part is padding.
+const PADDED: usize = 4;
 
 /// How often the end of a frame is said, unless the next comes before.
 const SAID: u8 = 3;

@@ -84,6 +84,14 @@ impl Link {
         }
     }
 
+    /// Another datagram that has come already, behind one that [`ready`](Self::ready) gave.
+    pub fn next_datagram(&mut self) -> Option<Bytes> {
+        match &self.0 {
+            Way::Tls(_) => None,
+            Way::Quic(link) => link.next_datagram(),
+        }
+    }
+
     /// The most bytes that a datagram may have just now; `None` where the way has no datagrams.
     ///
     /// `Some(0)` means that as many wait as are good for anything: [`ready`](Self::ready) says when there is

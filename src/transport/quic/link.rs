@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -156,6 +156,15 @@ impl Link {
             Poll::Pending
         })
         .await
+    }
+
+    /// A datagram that is there already.
+    pub(in crate::transport) fn next_datagram(&self) -> Option<Bytes> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(self.connection.read_datagram()).poll(&mut context) {
+            Poll::Ready(datagram) => datagram.ok(),
+            Poll::Pending => None,
+        }
     }
 
     pub(in crate::transport) fn datagram_room(&self) -> Option<usize> {
