@@ -5,6 +5,7 @@
 //! the move is made as soon as TLS, asked, says more than QUIC does. From TLS, QUIC is tried again after 5 s, 15 s,
 //! 30 s, and then each minute; it must carry real media for two seconds, beside those that are seen, before the picture
 //! moves there. A second move away from QUIC within a minute bars it for five minutes, and for twice as long each time.
+//! Where neither way says anything, this machine may have another address: QUIC then goes on from that.
 
 use std::time::{Duration, Instant};
 

@@ -41,8 +41,8 @@ impl Session {
     }
 
     /// Appends to `out`, which is empty, a datagram of at most `room` bytes to be sent at once. Whether there was any.
-    /// To be called, on a link with datagrams, when `poll` gave [`Idle`](crate::session::Output::Idle), until it says no; then `poll` once
-    /// more if [`Self::has_words`].
+    /// To be called, on a link with datagrams, when `poll` gave [`Idle`](crate::session::Output::Idle), until it says
+    /// no; then `poll` once more if [`Self::has_words`].
     pub fn datagram(
         &mut self,
         now: Instant,
