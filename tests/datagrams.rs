@@ -442,11 +442,13 @@ fn complete(line: Line) -> (f64, Seen) {
     let from = *world.frames.last_key_value().unwrap().0;
     world.run(ms(10_000));
     let seen = std::mem::take(&mut world.seen);
-    let filmed = world.frames.range(from..).count() - 4;
+    // Of the last ones some are still under way.
+    let to = world.frames.last_key_value().unwrap().0 - 4;
+    let filmed = world.frames.range(from..=to).count();
     let in_time = seen
         .complete
         .iter()
-        .filter(|(frame, age)| *frame >= from && *age <= ms(100))
+        .filter(|(frame, age)| (from..=to).contains(frame) && *age <= ms(100))
         .count();
     let share = in_time as f64 / filmed as f64;
     let mut ages: Vec<u128> = seen
