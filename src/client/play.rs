@@ -23,6 +23,7 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
     viewer.linked(&there, connector.only(), Instant::now());
     lanes.add(kind, there, viewer);
     loop {
+        while partings.try_join_next().is_some() {}
         let mut deadline = viewer.tick(Instant::now());
         for kind in Kind::ALL {
             let Some(lane) = lanes.get(kind) else {

@@ -22,6 +22,8 @@ pub(super) struct Groups {
     viewers: AtomicU64,
     /// Who may still come.
     places: Arc<Semaphore>,
+    /// How many links there may still be, also of those who have not said who they are.
+    links: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -46,11 +48,18 @@ pub(super) struct Group {
 impl Groups {
     /// No more than so many viewers at once.
     pub(super) fn new(most: usize) -> Self {
+        let permits = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self {
             sessions: Mutex::default(),
             viewers: AtomicU64::new(1),
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            places: permits(most),
+            links: permits(most.saturating_mul(2).saturating_add(SPARE)),
         }
+    }
+
+    /// The right to one more link, for as long as it is kept; `None` if there are enough.
+    pub(super) fn link(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.links).try_acquire_owned().ok()
     }
 
     /// A link of a viewer who is known by `resume`, or who is new; `None` if there is no place for another. Its session
@@ -70,6 +79,10 @@ impl Groups {
             let entry = sessions.get(&resume.session)?;
             let (ours, theirs) = (entry.secret.as_bytes(), resume.secret.as_bytes());
             verify_slices_are_equal(ours, theirs).ok()?;
+            // One secret leads to the next: without a bound one place would be as many links as anybody wants.
+            if entry.group.links.load(Ordering::Relaxed) >= MOST_LINKS {
+                return None;
+            }
             // It works once.
             Some(sessions.remove(&resume.session)?.group)
         });
@@ -140,6 +153,12 @@ impl Group {
     }
 }
 
+/// Links of one viewer: two, and some that died and have not been found out.
+const MOST_LINKS: usize = 6;
+
+/// Links beyond two for each viewer: of those who come, and of those who are gone and have not been found out.
+const SPARE: usize = 64;
+
 /// How long a session whose link has ended may be resumed, while the viewer has another.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
@@ -193,6 +212,18 @@ mod tests {
             .enter(Some(&resume(2, 2)), session(3), now())
             .unwrap();
         assert_eq!(third.id(), 1);
+    }
+
+    #[test]
+    fn a_viewer_has_only_so_many_links() {
+        let groups = Groups::new(1);
+        let mut held = vec![groups.enter(None, session(1), now()).unwrap()];
+        for n in 2..100 {
+            held.extend(groups.enter(Some(&resume(n - 1, n - 1)), session(n), now()));
+        }
+        assert_eq!(held.len(), MOST_LINKS);
+        let links: Vec<_> = (0..1000).map_while(|_| groups.link()).collect();
+        assert_eq!(links.len(), 2 + SPARE);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::{
     session,
     transport::{self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, quic},
     trust::{self, Identity},
-    wire::{ResumeSecret, SessionId, StreamInfo, StreamName, Text},
+    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
 
 use self::{groups::Groups, ingest::Ingest, peer::Peer};
@@ -434,6 +434,11 @@ async fn serve(link: Link, shared: &Shared) {
     let mut session = session::server::Session::new(offer, shared.epoch, now);
     if link.kind().has_datagrams() {
         session = session.with_datagrams(now);
+    }
+    let place = shared.groups.link();
+    if place.is_none() {
+        warn!("twice as many connections as --max-viewers allows: one more is sent away");
+        session.close(CloseCode::Busy, now);
     }
     let transport = link.kind().name();
     let hub = Arc::clone(&shared.hub);
