@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::base::Base;
 use super::link::RECORD;
 
 /// A TCP connection on which nothing has been said yet.
@@ -34,8 +35,9 @@ impl Incoming {
         within: Duration,
     ) -> Result<Secured, AcceptError> {
         let Self { tcp, peer, place } = self;
-        let accept = TlsAcceptor::from(config)
-            .accept_with(tcp, |session| session.set_buffer_limit(Some(RECORD)));
+        let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
+            session.set_buffer_limit(Some(RECORD))
+        });
         let done = place.hold(tokio::time::timeout(within, accept)).await?;
         let tls = done
             .map_err(|_| AcceptError::Slow)?
@@ -52,7 +54,7 @@ impl Incoming {
 /// A connection inside TLS, which now speaks HTTP.
 #[derive(Debug)]
 pub struct Secured {
-    pub(super) tls: TlsStream<TcpStream>,
+    pub(super) tls: TlsStream<Base>,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
 }

@@ -5,8 +5,9 @@ line between them on which UDP is lost, silent, cut or limited. Prints a row of 
 usage: ways.py [--cuts N] [--seconds N] [--video SRC --fps N] [FAULT...]
 FAULT: far (none, but a long way), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
 viewer's changes), cut (UDP while it plays, N times), back (UDP, after 10 s), dead (everything, for 3 s), limit (200 kB of
-UDP, then silence); all of them if none is named.
-Needs root, iproute2, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
+UDP, then silence), throttle (UDP to 500 kB/s, for 5 minutes), nat (which forgets UDP after 15 s without any), small (no UDP
+packet over 1280 bytes gets through, from the start, and from the middle); all of them if none is named.
+Needs root, iproute2, nftables, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
 import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
 
@@ -186,7 +187,58 @@ def limit(network, options):
           f"{summary['video_gap_max_ms']:.0f} ms, sound lost {summary['audio_lost']} |", flush=True)
 
 
-FAULTS = {"far": far, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit}
+def rules(*lines):
+    """Replaces the rules of the viewer's side, behind the line: what its sockets send or get has passed the line."""
+    text = "table inet box\ndelete table inet box\n" + ("table inet box {" + "\n".join(lines) + "}\n" if lines else "")
+    subprocess.run(["ip", "netns", "exec", "tc_cli", "nft", "-f", "-"], input=text, text=True, check=True)
+
+
+def arriving(*lines):
+    return "chain arriving { type filter hook input priority 0;", *lines, "}"
+
+
+def played(summary):
+    return (f"longest gap of the picture {summary['video_gap_max_ms']:.0f} ms, {summary['frames_shown']} frames, "
+            f"{summary['frames_partial']} of them not whole, sound lost {summary['audio_lost']} of {summary['audio_packets']}")
+
+
+def throttle(network, options):
+    rules(*arriving("meta l4proto udp limit rate over 500 kbytes/second burst 50 kbytes drop"))
+    moves, summary = events(network.watch(300), "switched")
+    rules()
+    print(f"| UDP throttled to 500 kB/s | {len(moves)} moves in 5 minutes, over {summary['transport']} at the end, "
+          f"{played(summary)} |", flush=True)
+
+
+def nat(network, options):
+    rules("set open { type inet_service; flags timeout; timeout 15s; }",
+          "chain leaving { type filter hook output priority 0; meta l4proto udp update @open { udp sport } }",
+          *arriving("meta l4proto udp udp dport != @open drop"))
+    moves, summary = events(network.watch(60), "switched")
+    rules()
+    print(f"| NAT that forgets UDP after 15 s without any | {len(moves)} moves in 60 s, over {summary['transport']}, "
+          f"{played(summary)} |", flush=True)
+
+
+def small(network, options):
+    # The line's packets are counted with their IP head.
+    narrow = arriving("meta l4proto udp meta length > 1280 drop")
+    rules(*narrow)
+    moves, summary = events(network.watch(20), "switched")
+    print(f"| UDP packets over 1280 bytes dropped, from the start | over {summary['transport']}, {len(moves)} moves, "
+          f"{played(summary)} |", flush=True)
+    rules()
+    viewer = network.watch(20)
+    time.sleep(8)
+    rules(*narrow)
+    moves, summary = events(viewer, "switched")
+    rules()
+    print(f"| UDP packets over 1280 bytes dropped, from the middle | over {summary['transport']}, {len(moves)} moves, "
+          f"{played(summary)} |", flush=True)
+
+
+FAULTS = {"far": far, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit,
+          "throttle": throttle, "nat": nat, "small": small}
 
 
 def main():

@@ -6,73 +6,52 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, ClientConfig, PeerIncompatible};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{DialError, Looks};
+use crate::transport::base::Base;
 use crate::transport::link::RECORD;
 use crate::trust::Rejection;
 
 pub(super) async fn handshake(
-    tcp: TcpStream,
+    mut base: Base,
     host: &str,
     config: Arc<ClientConfig>,
     silence: Duration,
     deadline: Instant,
     server: &str,
-) -> Result<TlsStream<TcpStream>, DialError> {
+) -> Result<TlsStream<Base>, DialError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| DialError::NoName {
         host: host.into(),
         source: io::ErrorKind::InvalidInput.into(),
     })?;
-    // TLS's first message is taken out and written here, so that TLS itself does not read before we have looked.
-    let mut greeting = Vec::new();
-    let hello = TlsConnector::from(config).connect_with(name, tcp, |session| {
+    let head = base.head();
+    let mut hello = TlsConnector::from(config).connect_with(name, base, |session| {
         session.set_buffer_limit(Some(RECORD));
-        while session.wants_write() && session.write_tls(&mut greeting).is_ok() {}
     });
-    let mut head = [0; HEAD];
-    let look = async {
-        match hello.get_ref() {
-            Some(tcp) => {
-                write(tcp, &greeting).await;
-                tcp.peek(&mut head).await.unwrap_or(0)
-            }
-            None => 0,
-        }
-    };
     let hush = (Instant::now() + silence).min(deadline);
-    let Ok(seen) = timeout_at(hush, look).await else {
-        return Err(DialError::Silent {
-            server: server.into(),
-        });
-    };
-    let done = timeout_at(deadline, hello).await;
-    let head = &head[..seen];
-    match done {
-        Ok(Ok(tls)) => Ok(tls),
-        Ok(Err(error)) => Err(failed(error, head, server)),
-        Err(_) if !head.is_empty() && !is_tls(head) => Err(DialError::NotTls {
-            server: server.into(),
-            looks: Looks::of(head),
-        }),
-        Err(_) => Err(DialError::Slow {
-            server: server.into(),
-        }),
-    }
-}
-
-/// Writes all of it, unless the connection breaks, of which reading tells more.
-async fn write(tcp: &TcpStream, mut bytes: &[u8]) {
-    while !bytes.is_empty() && tcp.writable().await.is_ok() {
-        match tcp.try_write(bytes) {
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
+    let done = match timeout_at(hush, &mut hello).await {
+        Ok(done) => done,
+        Err(_) if head.bytes().is_empty() => {
+            return Err(DialError::Silent {
+                server: server.into(),
+            });
         }
-    }
+        Err(_) if !is_tls(head.bytes()) => {
+            return Err(DialError::NotTls {
+                server: server.into(),
+                looks: Looks::of(head.bytes()),
+            });
+        }
+        Err(_) => timeout_at(deadline, hello)
+            .await
+            .map_err(|_| DialError::Slow {
+                server: server.into(),
+            })?,
+    };
+    done.map_err(|error| failed(error, head.bytes(), server))
 }
 
 /// What an error of the TLS stream means, given the first bytes that came (none, once TLS stands).
@@ -121,6 +100,3 @@ pub(super) fn failed(error: io::Error, head: &[u8], server: &str) -> DialError {
 fn is_tls(head: &[u8]) -> bool {
     matches!(head, [20..=23] | [20..=23, 3, ..])
 }
-
-/// Enough to tell what a stranger speaks.
-const HEAD: usize = 32;

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
@@ -21,6 +20,7 @@ use self::answer::{Answer, Head};
 pub use self::error::{DialError, Looks};
 pub use self::quic::{Progress, quic};
 use super::Link;
+use super::base::Base;
 use super::upgrade::PROTOCOL;
 
 /// How long a viewer waits for what.
@@ -70,7 +70,15 @@ pub async fn tls(
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
     let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
-    let tls = handshake::handshake(tcp, host, config, timeouts.silence, deadline, &server).await?;
+    let tls = handshake::handshake(
+        tcp.into(),
+        host,
+        config,
+        timeouts.silence,
+        deadline,
+        &server,
+    )
+    .await?;
     let mut request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n",
         path(stream),
@@ -82,7 +90,7 @@ pub async fn tls(
 }
 
 async fn upgrade(
-    mut tls: TlsStream<TcpStream>,
+    mut tls: TlsStream<Base>,
     request: &[u8],
     deadline: Instant,
     server: &str,
@@ -115,7 +123,7 @@ async fn upgrade(
     match answer {
         Answer::Upgraded { length } => {
             let early = bytes.split_off(length);
-            let peer = tls.get_ref().0.peer_addr();
+            let peer = tls.get_ref().0.peer();
             peer.map(|peer| Link::tls(tls.into(), early, peer))
                 .map_err(|source| DialError::Lost {
                     server: server.into(),

@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 pub(super) use self::tls::RECORD;
-use super::{Kind, quic};
+use super::{Kind, base::Base, quic};
 use crate::trust::Pin;
 
 /// A connection between a viewer and a server, ready for the session's bytes.
@@ -46,7 +45,7 @@ pub enum Ready {
 }
 
 impl Link {
-    pub(super) fn tls(tls: TlsStream<TcpStream>, early: BytesMut, peer: SocketAddr) -> Self {
+    pub(super) fn tls(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr) -> Self {
         Self(Way::Tls(Box::new(tls::Link::new(tls, early, peer))))
     }
 

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::{MOST_UNREAD, Ready};
-use crate::transport::tcp;
+use crate::transport::base::Base;
 use crate::trust::Pin;
 
 /// TLS over TCP, once HTTP has been upgraded.
 #[derive(Debug)]
 pub(super) struct Link {
-    tls: TlsStream<TcpStream>,
+    tls: TlsStream<Base>,
     /// What came together with the other side's HTTP head.
     early: BytesMut,
     peer: SocketAddr,
@@ -40,7 +39,7 @@ enum Turn {
 }
 
 impl Link {
-    pub(super) fn new(tls: TlsStream<TcpStream>, early: BytesMut, peer: SocketAddr) -> Self {
+    pub(super) fn new(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr) -> Self {
         Self {
             tls,
             early,
@@ -182,7 +181,7 @@ impl Link {
                 return Poll::Pending;
             }
             if !self.hungry {
-                ready!(tcp::poll_hungry(self.tls.get_ref().0, cx))?;
+                ready!(self.tls.get_ref().0.poll_hungry(cx))?;
                 self.hungry = true;
             }
             // Only now, so that what comes next is chosen when it can go out.

@@ -1,0 +1,167 @@
+//! What carries a TLS session: bytes in order, both ways, and a word on when more is wanted.
+
+#![expect(
+    dead_code,
+    reason = "what goes through proxies and inside HTTP comes next"
+)]
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::tcp;
+
+/// Below TLS: TCP, or something that stands for it.
+#[derive(Debug)]
+pub(super) struct Base {
+    under: Under,
+    head: Option<Head>,
+}
+
+/// The first bytes that come, which tell who is there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head(Arc<OnceLock<Vec<u8>>>);
+
+impl Head {
+    /// Empty until something has come.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.get().map_or(&[], Vec::as_slice)
+    }
+}
+
+#[derive(Debug)]
+enum Under {
+    Tcp(TcpStream),
+    /// Through a proxy that is itself spoken to in TLS.
+    Nested(Box<TlsStream<TcpStream>>),
+    /// Inside HTTP, whose other end is driven elsewhere; and the address at the end of that.
+    Inside(DuplexStream, SocketAddr),
+}
+
+impl Base {
+    /// TLS inside TLS to a proxy.
+    pub(super) fn nested(proxy: TlsStream<TcpStream>) -> Self {
+        Self::new(Under::Nested(Box::new(proxy)))
+    }
+
+    /// One end of a buffer of which the other end is carried inside HTTP, to or from `peer`.
+    pub(super) fn inside(end: DuplexStream, peer: SocketAddr) -> Self {
+        Self::new(Under::Inside(end, peer))
+    }
+
+    const fn new(under: Under) -> Self {
+        Self { under, head: None }
+    }
+
+    /// Keeps the first bytes that will come.
+    pub(super) fn head(&mut self) -> Head {
+        self.head.get_or_insert_default().clone()
+    }
+
+    /// The address at the other end of TCP: the server's, or its proxy's.
+    pub(super) fn peer(&self) -> io::Result<SocketAddr> {
+        match &self.under {
+            Under::Tcp(tcp) => tcp.peer_addr(),
+            Under::Nested(tls) => tls.get_ref().0.peer_addr(),
+            Under::Inside(_, peer) => Ok(*peer),
+        }
+    }
+
+    /// Waits until what carries it wants more, so that what is sent can be chosen then.
+    pub(super) fn poll_hungry(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.under {
+            Under::Tcp(tcp) => tcp::poll_hungry(tcp, cx),
+            Under::Nested(tls) => tcp::poll_hungry(tls.get_ref().0, cx),
+            // It takes what it has room for, which is little.
+            Under::Inside(..) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl From<TcpStream> for Base {
+    fn from(tcp: TcpStream) -> Self {
+        Self::new(Under::Tcp(tcp))
+    }
+}
+
+impl AsyncRead for Base {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(match &mut self.under {
+            Under::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Under::Nested(tls) => Pin::new(tls).poll_read(cx, buf),
+            Under::Inside(end, _) => Pin::new(end).poll_read(cx, buf),
+        })?;
+        let came = &buf.filled()[before..];
+        if !came.is_empty()
+            && let Some(head) = self.head.take()
+        {
+            // Whoever asked has it as well.
+            let _unheard = head.0.set(came[..came.len().min(HEAD)].to_vec());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Base {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.under {
+            Under::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Under::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Under::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.under {
+            Under::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Under::Nested(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Under::Inside(end, _) => Pin::new(end).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.under {
+            Under::Tcp(tcp) => tcp.is_write_vectored(),
+            Under::Nested(tls) => tls.is_write_vectored(),
+            Under::Inside(end, _) => end.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.under {
+            Under::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Under::Nested(tls) => Pin::new(tls).poll_flush(cx),
+            Under::Inside(end, _) => Pin::new(end).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.under {
+            Under::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Under::Nested(tls) => Pin::new(tls).poll_shutdown(cx),
+            Under::Inside(end, _) => Pin::new(end).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Enough to tell what a stranger speaks.
+const HEAD: usize = 32;
