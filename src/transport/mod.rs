@@ -14,6 +14,7 @@ mod listen;
 pub mod memory;
 pub mod quic;
 pub mod race;
+mod source;
 mod tcp;
 mod upgrade;
 
@@ -22,6 +23,7 @@ use std::fmt;
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
 pub use listen::{ListenError, Listener, Protocol};
+pub use source::source_towards;
 pub use upgrade::PROTOCOL;
 
 /// The ways in which bytes get through.
@@ -36,6 +38,14 @@ pub enum Kind {
 impl Kind {
     /// Every way there is, the best first.
     pub const ALL: [Self; 2] = [Self::Quic, Self::Tls];
+
+    /// What carries it.
+    pub const fn carrier(self) -> Carrier {
+        match self {
+            Self::Tls => Carrier::Tcp,
+            Self::Quic => Carrier::Udp,
+        }
+    }
 
     /// As people and scripts write it.
     pub const fn name(self) -> &'static str {
@@ -56,6 +66,30 @@ impl Kind {
     /// The way of this name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What carries a way. Between the two a viewer is raced at the start, and moves while it plays; which of the ways
+/// over TCP gets through is found out anew with each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl Carrier {
+    /// Both, the better one first.
+    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod answer;
 mod connect;
 mod error;
 mod handshake;
+mod portal;
 mod quic;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use self::answer::{Answer, Head};
 pub use self::error::{DialError, Looks};
+pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
 use super::Link;
 use super::base::Base;
@@ -51,7 +53,7 @@ pub struct Target<'a> {
     pub host: &'a str,
     /// Of TCP, or of UDP.
     pub port: u16,
-    /// The path of the request, without the slash in front: the stream's name.
+    /// The path of the request, without the slash in front: the stream's name, behind what a reverse proxy has there.
     pub stream: &'a str,
 }
 
