@@ -170,7 +170,7 @@ impl Moves {
                 self.way(kind).dialling = false;
                 match kind {
                     Kind::Quic => self.put_off(now),
-                    Kind::Tls => self.standby_at = now + PROBES[0],
+                    Kind::Tls | Kind::WebSocket | Kind::Http => self.standby_at = now + PROBES[0],
                 }
             }
             Event::Gone(kind) => self.gone(kind, now),
@@ -184,7 +184,9 @@ impl Moves {
                 if let Stage::Doubt { answered, .. } = &mut self.stage {
                     match kind {
                         Kind::Quic => self.stage = Stage::Calm,
-                        Kind::Tls => _ = answered.get_or_insert(now),
+                        Kind::Tls | Kind::WebSocket | Kind::Http => {
+                            _ = answered.get_or_insert(now);
+                        }
                     }
                 }
             }
@@ -279,7 +281,7 @@ impl Moves {
                     }
                 }
             }
-            Kind::Tls => {
+            Kind::Tls | Kind::WebSocket | Kind::Http => {
                 if !self.quic.stands && !self.quic.dialling && now >= self.probe_at {
                     self.dial(Kind::Quic);
                 }
@@ -296,7 +298,7 @@ impl Moves {
                         (!self.tls.stands && !self.tls.dialling).then_some(self.standby_at);
                     return [standby, Some(self.doubt_at())].into_iter().flatten().min();
                 }
-                Kind::Tls => {
+                Kind::Tls | Kind::WebSocket | Kind::Http => {
                     return (!self.quic.stands && !self.quic.dialling).then_some(self.probe_at);
                 }
             },
@@ -432,14 +434,14 @@ impl Moves {
     const fn seen(&self, kind: Kind) -> &Way {
         match kind {
             Kind::Quic => &self.quic,
-            Kind::Tls => &self.tls,
+            Kind::Tls | Kind::WebSocket | Kind::Http => &self.tls,
         }
     }
 
     const fn way(&mut self, kind: Kind) -> &mut Way {
         match kind {
             Kind::Quic => &mut self.quic,
-            Kind::Tls => &mut self.tls,
+            Kind::Tls | Kind::WebSocket | Kind::Http => &mut self.tls,
         }
     }
 }
@@ -448,7 +450,7 @@ impl Moves {
 pub(super) const fn other(kind: Kind) -> Kind {
     match kind {
         Kind::Quic => Kind::Tls,
-        Kind::Tls => Kind::Quic,
+        Kind::Tls | Kind::WebSocket | Kind::Http => Kind::Quic,
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
     loop {
         while partings.try_join_next().is_some() {}
         let mut deadline = viewer.tick(Instant::now());
-        for kind in Kind::ALL {
+        for kind in Kind::RACED {
             let Some(lane) = lanes.get(kind) else {
                 continue;
             };
@@ -114,7 +114,7 @@ async fn ready(lane: &mut Option<Lane>) -> Came {
     }
 }
 
-/// By kind, as in [`Kind::ALL`].
+/// By kind, as in [`Kind::RACED`].
 #[derive(Debug, Default)]
 struct Lanes([Option<Lane>; 2]);
 
@@ -146,6 +146,6 @@ impl Lanes {
 pub(super) const fn place(kind: Kind) -> usize {
     match kind {
         Kind::Quic => 0,
-        Kind::Tls => 1,
+        Kind::Tls | Kind::WebSocket | Kind::Http => 1,
     }
 }

@@ -140,7 +140,10 @@ async fn attempt(
     let timeouts = Timeouts::default();
     let linked = match kind {
         Kind::Quic => dial::quic(whom, &target.quic, &first, timeouts, &progress).await,
-        Kind::Tls => dial::tls(whom, Arc::clone(&target.tls), &first, timeouts).await,
+        // The others are no ways of their own yet.
+        Kind::Tls | Kind::WebSocket | Kind::Http => {
+            dial::tls(whom, Arc::clone(&target.tls), &first, timeouts).await
+        }
     };
     let answered = match linked {
         Ok(link) => answer(link, &target).await,

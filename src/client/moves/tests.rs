@@ -64,7 +64,7 @@ impl World {
     fn passes(&self, kind: Kind) -> bool {
         match kind {
             Kind::Quic => self.udp && self.allowance.is_none_or(|most| self.carried < most),
-            Kind::Tls => self.tcp,
+            Kind::Tls | Kind::WebSocket | Kind::Http => self.tcp,
         }
     }
 
@@ -89,7 +89,7 @@ impl World {
             }
             let passes = match kind {
                 Kind::Quic => self.udp,
-                Kind::Tls => self.tcp,
+                Kind::Tls | Kind::WebSocket | Kind::Http => self.tcp,
             };
             let event = if passes {
                 self.links[usize::from(*kind == Kind::Tls)] = true;

@@ -172,7 +172,7 @@ impl<E> Race<E> {
             Stage::Failed(took) => return Output::Failed(self.failure(took)),
             Stage::Over => return Output::Over,
         }
-        for kind in Kind::ALL {
+        for kind in Kind::RACED {
             let lane = self.lane_mut(kind);
             if matches!(lane, Lane::Due) {
                 *lane = Lane::Running;
@@ -208,7 +208,7 @@ impl<E> Race<E> {
         *self.lane_mut(kind) = lost;
         release(&mut self.quic);
         release(&mut self.tls);
-        if Kind::ALL.iter().all(|kind| self.lane(*kind).is_out()) {
+        if Kind::RACED.iter().all(|kind| self.lane(*kind).is_out()) {
             self.stage = Stage::Failed(now - self.began);
         }
     }
@@ -216,21 +216,21 @@ impl<E> Race<E> {
     const fn lane(&self, kind: Kind) -> &Lane<E> {
         match kind {
             Kind::Quic => &self.quic,
-            Kind::Tls => &self.tls,
+            Kind::Tls | Kind::WebSocket | Kind::Http => &self.tls,
         }
     }
 
     const fn lane_mut(&mut self, kind: Kind) -> &mut Lane<E> {
         match kind {
             Kind::Quic => &mut self.quic,
-            Kind::Tls => &mut self.tls,
+            Kind::Tls | Kind::WebSocket | Kind::Http => &mut self.tls,
         }
     }
 
     fn report(&mut self, winner: Kind, took: Duration) -> Report<E> {
         let other = match winner {
             Kind::Quic => Kind::Tls,
-            Kind::Tls => Kind::Quic,
+            Kind::Tls | Kind::WebSocket | Kind::Http => Kind::Quic,
         };
         let beside = match self.lane(other) {
             Lane::Barred | Lane::Failed(_) | Lane::Rejected(_) => Beside::Nothing,
@@ -239,7 +239,7 @@ impl<E> Race<E> {
         };
         let why = match winner {
             Kind::Quic => None,
-            Kind::Tls => Some(self.why_not_quic()),
+            Kind::Tls | Kind::WebSocket | Kind::Http => Some(self.why_not_quic()),
         };
         Report {
             winner,
