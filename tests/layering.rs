@@ -110,6 +110,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("zune_jpeg", &["codec"]),
     ("opus", &["codec"]),
     ("rcgen", &["trust"]),
+    ("webpki_roots", &["trust"]),
     ("ffmpeg_sidecar", &["capture"]),
     ("nokhwa", &["capture"]),
     ("v4l", &["capture"]),
@@ -120,6 +121,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper", &["transport", "server"]),
     ("quinn", &["transport"]),
     ("tokio_rustls", &["transport"]),
+    ("tokio_tungstenite", &["transport"]),
 ];
 
 /// Words that mark unfinished work or a look inside, wherever they stand.

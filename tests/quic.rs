@@ -436,7 +436,11 @@ async fn tls_and_quic_are_reached_under_one_number() {
             let incoming = listener.accept().await;
             let config = identity.server_config();
             let secured = incoming.handshake(config, 5 * SECOND).await.unwrap();
-            secured.serve(5 * SECOND).await.unwrap().unwrap()
+            secured
+                .serve(identity.sealed_server_config(), 5 * SECOND)
+                .await
+                .unwrap()
+                .unwrap()
         };
         let (mut there, here) = tokio::join!(serve, dial);
         assert_eq!(read(&mut there, 1).await, "t");

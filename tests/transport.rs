@@ -60,7 +60,9 @@ impl Server {
                 .handshake(self.identity.server_config(), 5 * SECOND)
                 .await;
             if let Ok(secured) = secured
-                && let Ok(Some(link)) = secured.serve(5 * SECOND).await
+                && let Ok(Some(link)) = secured
+                    .serve(self.identity.sealed_server_config(), 5 * SECOND)
+                    .await
             {
                 return link;
             }
@@ -643,7 +645,12 @@ async fn a_client_that_sends_no_request_is_given_up() {
             .handshake(server.identity.server_config(), SECOND)
             .await
             .unwrap();
-        secured.serve(Duration::from_millis(200)).await
+        secured
+            .serve(
+                server.identity.sealed_server_config(),
+                Duration::from_millis(200),
+            )
+            .await
     };
     let (served, ()) = tokio::join!(serve, viewer);
     assert!(matches!(served, Err(AcceptError::Http(_))), "{served:?}");

@@ -365,7 +365,7 @@ async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
             incoming = listener.accept() => incoming,
         };
         let span = info_span!("viewer", addr = %incoming.peer());
-        let handshakes = upgrade(incoming, shared.identity.server_config());
+        let handshakes = upgrade(incoming, shared.identity.clone());
         tasks.spawn(admit(handshakes, Arc::clone(&shared)).instrument(span));
     }
 }
@@ -388,12 +388,13 @@ async fn accept_quic(endpoint: quic::Endpoint, shared: Arc<Shared>, tasks: TaskT
 }
 
 /// Takes a TCP connection through its handshakes; anybody but a viewer has his page.
-async fn upgrade(
-    incoming: Incoming,
-    config: Arc<rustls::ServerConfig>,
-) -> Result<Option<Link>, AcceptError> {
-    let secured = incoming.handshake(config, PATIENCE).await?;
-    secured.serve(PATIENCE).await
+async fn upgrade(incoming: Incoming, identity: Identity) -> Result<Option<Link>, AcceptError> {
+    let secured = incoming
+        .handshake(identity.server_config(), PATIENCE)
+        .await?;
+    secured
+        .serve(identity.sealed_server_config(), PATIENCE)
+        .await
 }
 
 /// Waits for `handshakes`; a viewer becomes a session.

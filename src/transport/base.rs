@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::sealed::websocket::WebSocket;
 use super::tcp;
 
 /// Below TLS: TCP, or something that stands for it.
@@ -42,6 +43,8 @@ enum Under {
     Nested(Box<TlsStream<TcpStream>>),
     /// Inside HTTP, whose other end is driven elsewhere; and the address at the end of that.
     Inside(DuplexStream, SocketAddr),
+    /// Inside a WebSocket, inside TLS.
+    WebSocket(Box<WebSocket>),
 }
 
 impl Base {
@@ -53,6 +56,11 @@ impl Base {
     /// One end of a buffer of which the other end is carried inside HTTP, to or from `peer`.
     pub(super) fn inside(end: DuplexStream, peer: SocketAddr) -> Self {
         Self::new(Under::Inside(end, peer))
+    }
+
+    /// In the messages of a WebSocket.
+    pub(super) fn websocket(socket: WebSocket) -> Self {
+        Self::new(Under::WebSocket(Box::new(socket)))
     }
 
     const fn new(under: Under) -> Self {
@@ -70,6 +78,7 @@ impl Base {
             Under::Tcp(tcp) => tcp.peer_addr(),
             Under::Nested(tls) => tls.get_ref().0.peer_addr(),
             Under::Inside(_, peer) => Ok(*peer),
+            Under::WebSocket(socket) => socket.peer(),
         }
     }
 
@@ -80,6 +89,16 @@ impl Base {
             Under::Nested(tls) => tcp::poll_hungry(tls.get_ref().0, cx),
             // It takes what it has room for, which is little.
             Under::Inside(..) => Poll::Ready(Ok(())),
+            Under::WebSocket(socket) => socket.poll_hungry(cx),
+        }
+    }
+
+    /// Whether it has taken something that only a flush gets out.
+    pub(super) fn wants_flush(&self) -> bool {
+        match &self.under {
+            Under::Tcp(_) | Under::Inside(..) => false,
+            Under::Nested(tls) => tls.get_ref().1.wants_write(),
+            Under::WebSocket(socket) => socket.wants_flush(),
         }
     }
 }
@@ -101,6 +120,7 @@ impl AsyncRead for Base {
             Under::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Under::Nested(tls) => Pin::new(tls).poll_read(cx, buf),
             Under::Inside(end, _) => Pin::new(end).poll_read(cx, buf),
+            Under::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
         })?;
         let came = &buf.filled()[before..];
         if !came.is_empty()
@@ -123,6 +143,7 @@ impl AsyncWrite for Base {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Under::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
             Under::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
+            Under::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
         }
     }
 
@@ -135,6 +156,7 @@ impl AsyncWrite for Base {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Under::Nested(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
             Under::Inside(end, _) => Pin::new(end).poll_write_vectored(cx, slices),
+            Under::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
         }
     }
 
@@ -143,6 +165,7 @@ impl AsyncWrite for Base {
             Under::Tcp(tcp) => tcp.is_write_vectored(),
             Under::Nested(tls) => tls.is_write_vectored(),
             Under::Inside(end, _) => end.is_write_vectored(),
+            Under::WebSocket(socket) => socket.is_write_vectored(),
         }
     }
 
@@ -151,6 +174,7 @@ impl AsyncWrite for Base {
             Under::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
             Under::Nested(tls) => Pin::new(tls).poll_flush(cx),
             Under::Inside(end, _) => Pin::new(end).poll_flush(cx),
+            Under::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
         }
     }
 
@@ -159,6 +183,7 @@ impl AsyncWrite for Base {
             Under::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Under::Nested(tls) => Pin::new(tls).poll_shutdown(cx),
             Under::Inside(end, _) => Pin::new(end).poll_shutdown(cx),
+            Under::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
         }
     }
 }

@@ -85,6 +85,9 @@ pub enum AcceptError {
     /// It spoke no HTTP/1.1, or went away.
     #[error("no HTTP: {0}")]
     Http(hyper::Error),
+    /// It did not finish the TLS handshake inside WebSocket or HTTP, or did not like our certificate, or went away.
+    #[error("no TLS inside: {0}")]
+    Sealed(io::Error),
     /// It went away.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -14,6 +14,7 @@ mod listen;
 pub mod memory;
 pub mod quic;
 pub mod race;
+mod sealed;
 mod source;
 mod tcp;
 mod upgrade;
@@ -33,16 +34,21 @@ pub enum Kind {
     Tls,
     /// QUIC over UDP, with our own protocol named inside.
     Quic,
+    /// TLS that ends elsewhere, in a box that inspects or at a reverse proxy, inside it RFC 6455 WebSocket, and inside that
+    /// TLS 1.3 to the server's own key.
+    WebSocket,
+    /// The same in plain requests and answers of HTTP.
+    Http,
 }
 
 impl Kind {
     /// Every way there is, the best first.
-    pub const ALL: [Self; 2] = [Self::Quic, Self::Tls];
+    pub const ALL: [Self; 4] = [Self::Quic, Self::Tls, Self::WebSocket, Self::Http];
 
     /// What carries it.
     pub const fn carrier(self) -> Carrier {
         match self {
-            Self::Tls => Carrier::Tcp,
+            Self::Tls | Self::WebSocket | Self::Http => Carrier::Tcp,
             Self::Quic => Carrier::Udp,
         }
     }
@@ -52,13 +58,15 @@ impl Kind {
         match self {
             Self::Tls => "tls",
             Self::Quic => "quic",
+            Self::WebSocket => "websocket",
+            Self::Http => "http",
         }
     }
 
     /// Whether it carries datagrams, and frames on streams of their own, beside its bytes.
     pub const fn has_datagrams(self) -> bool {
         match self {
-            Self::Tls => false,
+            Self::Tls | Self::WebSocket | Self::Http => false,
             Self::Quic => true,
         }
     }

@@ -1,42 +1,60 @@
 //! The HTTP that every connection starts with: viewers upgrade, everybody else gets an ordinary page.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming as Body};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsStream;
 
+use super::Kind;
+use super::base::Base;
 use super::incoming::{AcceptError, Secured};
 use super::link::Link;
+use super::sealed::{seal, websocket};
 
-/// What a viewer asks to upgrade to.
+/// What a viewer asks to upgrade to, or to speak inside a WebSocket.
 pub const PROTOCOL: &str = "tunnelcast";
 
 impl Secured {
     /// Answers HTTP requests until one of them upgrades to a link, or until the other side has had its pages, which is
     /// `None`. Belongs into the same task as the handshake.
     ///
-    /// Each request's head must come within `within` (10 s are usual), all of it within a minute.
-    pub async fn serve(self, within: Duration) -> Result<Option<Link>, AcceptError> {
+    /// A link over WebSocket has another TLS session inside, as `sealed` says
+    /// ([`Identity::sealed_server_config`](crate::trust::Identity::sealed_server_config)); its handshake is done here as well.
+    ///
+    /// Each request's head must come within `within` (10 s are usual), all of it within a minute, and the inner handshake
+    /// within `within` again.
+    pub async fn serve(
+        self,
+        sealed: Arc<ServerConfig>,
+        within: Duration,
+    ) -> Result<Option<Link>, AcceptError> {
         let Self { tls, peer, place } = self;
-        let upgraded = Arc::new(AtomicBool::new(false));
+        let upgraded = Arc::new(OnceLock::new());
         let service = {
             let upgraded = Arc::clone(&upgraded);
             service_fn(move |request: Request<Body>| {
-                let response = respond(&request);
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    upgraded.store(true, Ordering::Relaxed);
-                }
+                let response = match wanted(&request) {
+                    Wanted::Page => page(&request),
+                    Wanted::Link(kind, response) => {
+                        // Behind it no other request is read.
+                        let _first = upgraded.set(kind);
+                        response
+                    }
+                };
                 std::future::ready(Ok::<_, Infallible>(response))
             })
         };
@@ -53,9 +71,19 @@ impl Secured {
             .map_err(|_| AcceptError::Slow)?
             .map_err(AcceptError::Http)?;
         let mut tls = parts.io.into_inner();
-        if upgraded.load(Ordering::Relaxed) {
-            let early = BytesMut::from(parts.read_buf);
-            return Ok(Some(Link::tls(TlsStream::Server(tls), early, peer)));
+        match upgraded.get() {
+            Some(Upgrade::Tunnel) => {
+                let early = BytesMut::from(parts.read_buf);
+                let tls = TlsStream::Server(tls);
+                return Ok(Some(Link::tls(tls, early, peer, Kind::Tls)));
+            }
+            Some(Upgrade::WebSocket) => {
+                let socket = websocket::WebSocket::server(tls, parts.read_buf).await;
+                let base = Base::websocket(socket);
+                let link = seal::server(base, Kind::WebSocket, peer, sealed, within);
+                return place.hold(link).await?.map(Some);
+            }
+            None => {}
         }
         // The pages have been sent; whether the goodbye arrives is all the same.
         let _ = tokio::time::timeout(within, tls.shutdown()).await;
@@ -63,15 +91,43 @@ impl Secured {
     }
 }
 
-fn respond(request: &Request<Body>) -> Response<Full<Bytes>> {
-    if wants_tunnel(request) {
+/// What a connection goes on as.
+#[derive(Clone, Copy, Debug)]
+enum Upgrade {
+    Tunnel,
+    WebSocket,
+}
+
+enum Wanted {
+    Page,
+    Link(Upgrade, Response<Full<Bytes>>),
+}
+
+fn wanted(request: &Request<Body>) -> Wanted {
+    let switching = |to: &'static str| {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
-        return response;
+        headers.insert(UPGRADE, HeaderValue::from_static(to));
+        response
+    };
+    if wants_tunnel(request) {
+        return Wanted::Link(Upgrade::Tunnel, switching(PROTOCOL));
     }
+    match websocket_answer(request) {
+        Some(accept) => {
+            let mut response = switching("websocket");
+            let headers = response.headers_mut();
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+            Wanted::Link(Upgrade::WebSocket, response)
+        }
+        None => Wanted::Page,
+    }
+}
+
+fn page(request: &Request<Body>) -> Response<Full<Bytes>> {
     let known = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, title, words) = if !known {
         let words = "Only pages are served here.";
@@ -101,13 +157,31 @@ fn respond(request: &Request<Body>) -> Response<Full<Bytes>> {
     response
 }
 
-/// `GET`, HTTP/1.1, without a body, `Connection: Upgrade`, `Upgrade: tunnelcast`.
+/// Whether it asks for our protocol.
 fn wants_tunnel(request: &Request<Body>) -> bool {
+    upgrades(request, PROTOCOL)
+}
+
+/// The answer to the key of a request for our protocol in a WebSocket (RFC 6455, 4.2), wherever a reverse proxy has put
+/// it.
+fn websocket_answer(request: &Request<Body>) -> Option<HeaderValue> {
+    let headers = request.headers();
+    let key = headers.get(SEC_WEBSOCKET_KEY)?;
+    let ours = upgrades(request, "websocket")
+        && lists(headers, &SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+        && lists(headers, &SEC_WEBSOCKET_VERSION, "13")
+        && key.len() == KEY;
+    let answer = || HeaderValue::try_from(websocket::accept(key.as_bytes())).ok();
+    ours.then(answer).flatten()
+}
+
+/// `GET`, HTTP/1.1, without a body, `Connection: Upgrade`, and this to upgrade to.
+fn upgrades(request: &Request<Body>, to: &str) -> bool {
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
         && request.body().is_end_stream()
         && lists(request.headers(), &CONNECTION, "upgrade")
-        && lists(request.headers(), &UPGRADE, PROTOCOL)
+        && lists(request.headers(), &UPGRADE, to)
 }
 
 /// Is the word in a header that is a list of words?
@@ -126,6 +200,8 @@ fn is_page(path: &str) -> bool {
     name.is_empty() || !name.contains(['/', '.'])
 }
 
+/// 16 bytes in base64.
+const KEY: usize = 24;
 /// The most bytes of a request's head.
 const MOST_HEAD: usize = 16 * 1024;
 const MOST_HEADERS: usize = 64;

@@ -14,6 +14,9 @@ use super::{Policy, TrustError};
 /// The protocol named inside TLS: what follows starts as HTTP/1.1, and is honest about it.
 pub const ALPN: &[u8] = b"http/1.1";
 
+/// The protocol named where TLS is inside a connection that ends elsewhere: what follows are the session's bytes.
+pub const SEALED_ALPN: &[u8] = super::quic::QUIC_ALPN;
+
 /// How a viewer speaks to the server at `host` and `port`.
 ///
 /// Keep it for as long as that server is used: it holds the tickets that make the next connection cheaper. It reads
@@ -26,6 +29,19 @@ pub fn client_config(
     let provider = provider();
     let verifier = Arc::new(Verifier::new(policy, host, port, &provider));
     client(provider, verifier, ALPN)
+}
+
+/// How a viewer speaks to the server at `host` and `port` inside a connection that ends elsewhere.
+///
+/// What is said of [`client_config`] is true of it as well.
+pub fn sealed_client_config(
+    policy: Policy,
+    host: &str,
+    port: u16,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = provider();
+    let verifier = Arc::new(Verifier::new(policy, host, port, &provider));
+    client(provider, verifier, SEALED_ALPN)
 }
 
 /// How a viewer speaks with these ciphers and this judge of servers.
@@ -48,6 +64,13 @@ pub fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustE
     server(provider(), key, ALPN)
 }
 
+/// How a server speaks with this key and certificate inside a connection that ends elsewhere.
+pub(super) fn sealed_server_config(
+    key: Arc<CertifiedKey>,
+) -> Result<Arc<ServerConfig>, TrustError> {
+    server(provider(), key, SEALED_ALPN)
+}
+
 /// How a server speaks with these ciphers.
 pub(super) fn server(
     provider: Arc<CryptoProvider>,
@@ -66,7 +89,12 @@ pub(super) fn server(
     Ok(Arc::new(config))
 }
 
-/// The one library of ciphers, always named, so that no other crate can choose another.
+/// The one library of ciphers, always named, so that no other crate can choose another; and of those the ones of TLS 1.3,
+/// since the older are there for outer connections alone.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    provider
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some());
+    Arc::new(provider)
 }

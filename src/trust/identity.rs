@@ -25,6 +25,7 @@ pub struct Identity {
     valid_until: Option<SystemTime>,
     server: Arc<ServerConfig>,
     quic: Arc<ServerConfig>,
+    sealed: Arc<ServerConfig>,
 }
 
 impl Identity {
@@ -95,6 +96,11 @@ impl Identity {
         Arc::clone(&self.quic)
     }
 
+    /// How to speak TLS as this server inside a connection that ends elsewhere.
+    pub fn sealed_server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.sealed)
+    }
+
     fn load_or_create_at(
         dir: &Path,
         names: &[String],
@@ -144,6 +150,7 @@ impl Identity {
             pin: Pin::of_certificate(leaf)?,
             valid_until: der::not_after(leaf).map(SystemTime::from),
             server: config::server_config(Arc::clone(&certified))?,
+            sealed: config::sealed_server_config(Arc::clone(&certified))?,
             quic: quic::server_config(certified)?,
         })
     }

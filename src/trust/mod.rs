@@ -2,7 +2,7 @@
 //!
 //! Everything here is TLS 1.3 by rustls with aws-lc-rs, and there is no way to switch verification off: a [`Policy`]
 //! is either one key ([`Policy::Pinned`]), or the system's trust store and the keys that a person has accepted
-//! ([`Policy::SystemOrKnown`]).
+//! ([`Policy::SystemOrKnown`]). Only an [`OuterClient`] asks for nothing: inside its connections is another.
 
 mod config;
 mod der;
@@ -10,6 +10,7 @@ mod error;
 mod identity;
 mod known;
 mod link;
+mod outer;
 mod pem;
 mod pin;
 mod qr;
@@ -17,12 +18,13 @@ mod quic;
 mod store;
 mod verify;
 
-pub use config::{ALPN, client_config, server_config};
+pub use config::{ALPN, SEALED_ALPN, client_config, sealed_client_config, server_config};
 pub(crate) use der::printable;
 pub use error::TrustError;
 pub use identity::Identity;
 pub use known::KnownServers;
 pub use link::{DEFAULT_PORT, Link, LinkError, MAX_LINK, MAX_TOKEN};
+pub use outer::{Outer, OuterClient, Vouched, outer_client_config};
 pub use pin::{Pin, PinError};
 pub use qr::qr;
 pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};

@@ -228,7 +228,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
+/// What a certificate shows; `None` if it is damaged.
+pub(super) fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
     let parsed = EndEntityCert::try_from(certificate).ok()?;
     Some(Seen {
         pin: Pin::of_key(&parsed.subject_public_key_info()),

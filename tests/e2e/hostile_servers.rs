@@ -44,9 +44,9 @@ impl Impostor {
         let task = tokio::spawn(async move {
             loop {
                 let incoming = listener.accept().await;
-                let config = identity.server_config();
+                let (config, sealed) = (identity.server_config(), identity.sealed_server_config());
                 if let Ok(secured) = incoming.handshake(config, patience).await
-                    && let Ok(Some(link)) = secured.serve(patience).await
+                    && let Ok(Some(link)) = secured.serve(sealed, patience).await
                     && sender.send(link).is_err()
                 {
                     return;

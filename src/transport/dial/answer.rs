@@ -7,7 +7,7 @@ use super::PROTOCOL;
 /// A complete head of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// 101 to our protocol; from byte `length` on it is the session's.
+    /// 101 to what was asked for; from byte `length` on it is that.
     Upgraded { length: usize },
     /// Any other status; from byte `length` on it is a page.
     Other { status: u16, length: usize },
@@ -17,13 +17,46 @@ pub(super) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotHttp;
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// Our protocol, directly.
+    Tunnel,
+    /// WebSocket with our protocol in it, and this answer to the key of the request.
+    WebSocket { accept: &'a str },
+}
+
+impl Wanted<'_> {
+    fn is_granted(self, headers: &[httparse::Header<'_>]) -> bool {
+        let says = |name: &str, right: &dyn Fn(&[u8]) -> bool| {
+            headers.iter().any(|header| {
+                header.name.eq_ignore_ascii_case(name) && right(header.value.trim_ascii())
+            })
+        };
+        let ours = |value: &[u8]| value.eq_ignore_ascii_case(PROTOCOL.as_bytes());
+        match self {
+            Self::Tunnel => says("upgrade", &ours),
+            Self::WebSocket { accept } => {
+                says("upgrade", &|value| value.eq_ignore_ascii_case(b"websocket"))
+                    && says("sec-websocket-accept", &|value| value == accept.as_bytes())
+                    && says("sec-websocket-protocol", &ours)
+            }
+        }
+    }
+}
+
 /// Finds the end of the head, looking at every byte once.
-#[derive(Debug, Default)]
-pub(super) struct Head {
+#[derive(Debug)]
+pub(super) struct Head<'a> {
+    wanted: Wanted<'a>,
     scanned: usize,
 }
 
-impl Head {
+impl<'a> Head<'a> {
+    pub(super) const fn new(wanted: Wanted<'a>) -> Self {
+        Self { wanted, scanned: 0 }
+    }
+
     /// `bytes` is everything that has come so far; `None` if more must come.
     pub(super) fn parse(&mut self, bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
         let start = bytes.len().min(START.len());
@@ -48,15 +81,9 @@ impl Head {
             return Err(NotHttp);
         };
         let status = response.code.ok_or(NotHttp)?;
-        let ours = response.headers.iter().any(|header| {
-            header.name.eq_ignore_ascii_case("upgrade")
-                && header
-                    .value
-                    .trim_ascii()
-                    .eq_ignore_ascii_case(PROTOCOL.as_bytes())
-        });
+        let granted = self.wanted.is_granted(response.headers);
         Ok(Some(match status {
-            101 if ours => Answer::Upgraded { length },
+            101 if granted => Answer::Upgraded { length },
             _ => Answer::Other { status, length },
         }))
     }
@@ -89,7 +116,7 @@ mod tests {
     #[test]
     fn an_answer_in_single_bytes_is_the_same_answer() {
         let length = UPGRADED.len() - 6;
-        let mut head = Head::default();
+        let mut head = Head::new(Wanted::Tunnel);
         for end in 0..length {
             assert_eq!(head.parse(&UPGRADED[..end]), Ok(None));
         }
@@ -98,14 +125,14 @@ mod tests {
             Ok(Some(Answer::Upgraded { length }))
         );
         assert_eq!(
-            Head::default().parse(UPGRADED),
+            Head::new(Wanted::Tunnel).parse(UPGRADED),
             Ok(Some(Answer::Upgraded { length }))
         );
     }
 
     #[test]
     fn other_answers_are_told_apart() {
-        let parse = |text: &str| Head::default().parse(text.as_bytes());
+        let parse = |text: &str| Head::new(Wanted::Tunnel).parse(text.as_bytes());
         let other = |status, length| Ok(Some(Answer::Other { status, length }));
         assert_eq!(parse("HTTP/1.1 404 No\r\n\r\n"), other(404, 19));
         assert_eq!(
@@ -123,6 +150,31 @@ mod tests {
             parse(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(65))),
             Err(NotHttp)
         );
+    }
+
+    #[test]
+    fn a_websocket_is_one_with_our_protocol_and_the_right_answer_to_the_key() {
+        let answer = |more: &str| {
+            let text = format!("HTTP/1.1 101 Yes\r\nUpgrade: WebSocket\r\n{more}\r\n");
+            let mut head = Head::new(Wanted::WebSocket { accept: "s3pPL=" });
+            match head.parse(text.as_bytes()) {
+                Ok(Some(Answer::Upgraded { length })) => length == text.len(),
+                _ => false,
+            }
+        };
+        let (accept, protocol) = (
+            "Sec-WebSocket-Accept: s3pPL=\r\n",
+            "Sec-WebSocket-Protocol: tunnelcast\r\n",
+        );
+        assert!(answer(&format!("{accept}{protocol}")));
+        assert!(!answer(accept));
+        assert!(!answer(protocol));
+        assert!(!answer(&format!(
+            "{protocol}Sec-WebSocket-Accept: S3PPL=\r\n"
+        )));
+        assert!(!answer(&format!(
+            "{accept}Sec-WebSocket-Protocol: chat\r\n"
+        )));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 
 use rustls::AlertDescription;
 
+use crate::transport::Kind;
 use crate::trust::{Rejection, printable};
 
 /// Why there is no link. Each is one line for a person; `server` is `HOST:PORT`, with `/udp` behind it where it
@@ -123,6 +124,30 @@ pub enum DialError {
         /// The page's title, safe to print; empty if there is none.
         title: String,
     },
+    /// TLS, but what ends it does not let WebSocket through.
+    #[error(
+        "no WebSocket gets through to {server}: what ends TLS there answered {status}{title} instead of upgrading", title = quoted(.title)
+    )]
+    Stripped {
+        /// Where.
+        server: String,
+        /// The HTTP status.
+        status: u16,
+        /// The page's title, safe to print; empty if there is none.
+        title: String,
+    },
+    /// The way inside HTTP stands, but not the TLS session in it.
+    #[error(
+        "{server} was reached over {kind}, but no TLS session in it ({source}): something in between holds back or changes what it carries, or no tunnelcast server is behind it"
+    )]
+    Unsealed {
+        /// Where.
+        server: String,
+        /// Inside what.
+        kind: Kind,
+        /// How it failed.
+        source: io::Error,
+    },
     /// UDP gets through, but QUIC's handshake was not finished.
     #[error("{server} answered, but the QUIC handshake was not finished in time")]
     Unfinished {
@@ -184,6 +209,8 @@ impl DialError {
             | Self::NotHttp { .. }
             | Self::NoAnswer { .. }
             | Self::NoTunnel { .. }
+            | Self::Stripped { .. }
+            | Self::Unsealed { .. }
             | Self::Unfinished { .. }
             | Self::NotOurs { .. }
             | Self::Quic { .. }

@@ -2,28 +2,28 @@
 //! words.
 
 mod answer;
+mod ask;
 mod connect;
 mod error;
 mod handshake;
 mod portal;
 mod quic;
+mod sealed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use rustls::ClientConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout_at};
-use tokio_rustls::client::TlsStream;
+use tokio::time::Instant;
 
-use self::answer::{Answer, Head};
+use self::answer::Wanted;
+use self::ask::{Asked, ask};
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
-use super::Link;
-use super::base::Base;
+pub use self::sealed::websocket;
 use super::upgrade::PROTOCOL;
+use super::{Kind, Link};
 
 /// How long a viewer waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub async fn tls(
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
     let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
-    let tls = handshake::handshake(
+    let mut tls = handshake::handshake(
         tcp.into(),
         host,
         config,
@@ -88,67 +88,20 @@ pub async fn tls(
     )
     .into_bytes();
     request.extend_from_slice(first);
-    upgrade(tls, &request, deadline, &server).await
-}
-
-async fn upgrade(
-    mut tls: TlsStream<Base>,
-    request: &[u8],
-    deadline: Instant,
-    server: &str,
-) -> Result<Link, DialError> {
-    let mut bytes = BytesMut::with_capacity(FIRST_READ);
-    let asked = async {
-        tls.write_all(request).await?;
-        tls.flush().await?;
-        let mut head = Head::default();
-        loop {
-            match head.parse(&bytes) {
-                Ok(Some(answer)) => return Ok(Some(answer)),
-                Ok(None) => {}
-                Err(answer::NotHttp) => return Ok(None),
-            }
-            if tls.read_buf(&mut bytes).await? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
+    let asked = ask(&mut tls, &request, Wanted::Tunnel, deadline, &server).await?;
+    let early = match asked {
+        Asked::Granted { early } => early,
+        Asked::Refused { status, title } => {
+            return Err(DialError::NoTunnel {
+                server,
+                status,
+                title,
+            });
         }
     };
-    let answer = timeout_at(deadline, asked)
-        .await
-        .map_err(|_| DialError::NoAnswer {
-            server: server.into(),
-        })?
-        .map_err(|error| handshake::failed(error, &[], server))?
-        .ok_or_else(|| DialError::NotHttp {
-            server: server.into(),
-        })?;
-    match answer {
-        Answer::Upgraded { length } => {
-            let early = bytes.split_off(length);
-            let peer = tls.get_ref().0.peer();
-            peer.map(|peer| Link::tls(tls.into(), early, peer))
-                .map_err(|source| DialError::Lost {
-                    server: server.into(),
-                    source,
-                })
-        }
-        Answer::Other { status, length } => {
-            let mut body = bytes.split_off(length);
-            let more = async {
-                while body.len() < MOST_PAGE && answer::title(&body).is_none() {
-                    if !tls.read_buf(&mut body).await.is_ok_and(|n| n > 0) {
-                        break;
-                    }
-                }
-            };
-            // The page's title is a courtesy: without it the status must do.
-            let _ = tokio::time::timeout(PAGE_WAIT, more).await;
-            Err(DialError::NoTunnel {
-                server: server.into(),
-                status,
-                title: answer::title(&body).unwrap_or_default(),
-            })
-        }
+    match tls.get_ref().0.peer() {
+        Ok(peer) => Ok(Link::tls(tls.into(), early, peer, Kind::Tls)),
+        Err(source) => Err(DialError::Lost { server, source }),
     }
 }
 
@@ -185,11 +138,6 @@ fn path(stream: &str) -> String {
     }
     path
 }
-
-const FIRST_READ: usize = 4096;
-/// How much of a page is read to find its title, and for how long.
-const MOST_PAGE: usize = 16 * 1024;
-const PAGE_WAIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -45,8 +45,9 @@ pub enum Ready {
 }
 
 impl Link {
-    pub(super) fn tls(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr) -> Self {
-        Self(Way::Tls(Box::new(tls::Link::new(tls, early, peer))))
+    /// Over TLS that ends at the other side itself, however it gets there.
+    pub(super) fn tls(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr, kind: Kind) -> Self {
+        Self(Way::Tls(Box::new(tls::Link::new(tls, early, peer, kind))))
     }
 
     pub(super) fn quic(link: quic::Link) -> Self {
@@ -154,8 +155,8 @@ impl Link {
 
     /// Which way the bytes go.
     pub const fn kind(&self) -> Kind {
-        match self.0 {
-            Way::Tls(_) => Kind::Tls,
+        match &self.0 {
+            Way::Tls(link) => link.kind(),
             Way::Quic(_) => Kind::Quic,
         }
     }

@@ -1,4 +1,4 @@
-//! A link over TLS and TCP: what is sent is chosen when the kernel wants it.
+//! A link over TLS, by TCP or inside something else: what is sent is chosen when the kernel wants it.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,16 +12,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsStream;
 
 use super::{MOST_UNREAD, Ready};
-use crate::transport::base::Base;
+use crate::transport::{Kind, base::Base};
 use crate::trust::Pin;
 
-/// TLS over TCP, once HTTP has been upgraded.
+/// TLS, once HTTP has been upgraded.
 #[derive(Debug)]
 pub(super) struct Link {
     tls: TlsStream<Base>,
     /// What came together with the other side's HTTP head.
     early: BytesMut,
     peer: SocketAddr,
+    kind: Kind,
     /// Bytes taken from `pending` that have not been reported yet.
     taken: usize,
     /// The kernel has said, since we last wrote, that it wants more.
@@ -39,11 +40,12 @@ enum Turn {
 }
 
 impl Link {
-    pub(super) fn new(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr) -> Self {
+    pub(super) fn new(tls: TlsStream<Base>, early: BytesMut, peer: SocketAddr, kind: Kind) -> Self {
         Self {
             tls,
             early,
             peer,
+            kind,
             taken: 0,
             hungry: false,
             broken: None,
@@ -60,7 +62,7 @@ impl Link {
     }
 
     pub(super) fn is_clear(&self) -> bool {
-        self.taken == 0 && !self.tls.get_ref().1.wants_write()
+        self.taken == 0 && !self.wants_flush()
     }
 
     /// Ends our direction, and waits for the other side to end its own.
@@ -76,6 +78,10 @@ impl Link {
         tokio::time::timeout(within, end).await?
     }
 
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(super) const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -88,6 +94,12 @@ impl Link {
     pub(super) fn server_key(&self) -> Option<Pin> {
         let certificates = self.tls.get_ref().1.peer_certificates()?;
         Pin::of_certificate(certificates.first()?).ok()
+    }
+
+    /// Whether something that was written is not with the kernel yet.
+    fn wants_flush(&self) -> bool {
+        let (base, session) = self.tls.get_ref();
+        session.wants_write() || base.wants_flush()
     }
 
     fn poll_ready(
@@ -174,7 +186,7 @@ impl Link {
         pending: &mut BytesMut,
     ) -> Poll<io::Result<Ready>> {
         loop {
-            if self.tls.get_ref().1.wants_write() {
+            if self.wants_flush() {
                 ready!(Pinned::new(&mut self.tls).poll_flush(cx))?;
             }
             if pending.is_empty() && self.taken == 0 {

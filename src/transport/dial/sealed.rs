@@ -1,0 +1,88 @@
+//! Links inside a TLS connection that ends elsewhere: the outer one opened, HTTP spoken, the inner one sealed.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::answer::Wanted;
+use super::ask::{Asked, ask};
+use super::{DialError, Port, Target, Timeouts, authority, connect, handshake, path};
+use crate::transport::base::Base;
+use crate::transport::sealed::{seal, websocket};
+use crate::transport::upgrade::PROTOCOL;
+use crate::transport::{Kind, Link};
+use crate::trust::{Outer, OuterClient, Rejection};
+
+/// Connects over WebSocket, through whatever ends TLS at the target's address, and seals a TLS session inside.
+///
+/// `first`, the session's first bytes (at most 16 KiB), go out inside, together with the end of that session's handshake.
+/// `outer` is for the same host ([`outer_client_config`](crate::trust::outer_client_config)), `inner` from
+/// [`sealed_client_config`](crate::trust::sealed_client_config) for the same host and port. What the outer connection has
+/// shown comes with the link. Whoever drops the future drops the connection.
+///
+/// # Errors
+/// [`DialError::Stripped`] where WebSocket does not get through, [`DialError::Rejected`] where the server's own key, inside,
+/// is not the one that was meant, [`DialError::Unsealed`] where there is no TLS session inside; otherwise those of
+/// [`tls`](super::tls()).
+pub async fn websocket(
+    target: Target<'_>,
+    outer: &OuterClient,
+    inner: Arc<ClientConfig>,
+    first: &[u8],
+    timeouts: Timeouts,
+) -> Result<(Link, Outer), DialError> {
+    let Target { host, port, stream } = target;
+    let deadline = Instant::now() + timeouts.overall;
+    let server = authority(host, port, Port::Always);
+    let (mut tls, shown) = open(target, outer, timeouts, deadline).await?;
+    let (key, accept) = websocket::challenge();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {AGENT}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n",
+        path(stream),
+        authority(host, port, Port::IfUnusual),
+    );
+    let wanted = Wanted::WebSocket { accept: &accept };
+    let asked = ask(&mut tls, request.as_bytes(), wanted, deadline, &server).await?;
+    let early = match asked {
+        Asked::Granted { early } => early,
+        Asked::Refused { status, title } => {
+            return Err(DialError::Stripped {
+                server,
+                status,
+                title,
+            });
+        }
+    };
+    let base = Base::websocket(websocket::WebSocket::client(tls, early).await);
+    let kind = Kind::WebSocket;
+    let link = seal::client(base, kind, host, inner, first, deadline, &server).await?;
+    Ok((link, shown))
+}
+
+/// Opens an outer connection, and tells what it has shown. Nothing but HTTP and sealed bytes may be written into it.
+pub(super) async fn open(
+    target: Target<'_>,
+    outer: &OuterClient,
+    timeouts: Timeouts,
+    deadline: Instant,
+) -> Result<(TlsStream<Base>, Outer), DialError> {
+    let Target { host, port, .. } = target;
+    let server = authority(host, port, Port::Always);
+    let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
+    let (config, silence) = (outer.tls(), timeouts.silence);
+    let tls = handshake::handshake(tcp.into(), host, config, silence, deadline, &server).await?;
+    let shown = tls.get_ref().1.peer_certificates();
+    match shown.and_then(|chain| outer.verdict(chain)) {
+        Some(shown) => Ok((tls, shown)),
+        None => Err(DialError::Rejected {
+            server,
+            rejection: Box::new(Rejection::Damaged),
+        }),
+    }
+}
+
+/// What we call ourselves to whoever reads our HTTP.
+pub(super) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));
