@@ -1,23 +1,27 @@
 //! The HTTP that every connection starts with: viewers upgrade, everybody else gets an ordinary page.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming as Body};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
-use tokio_rustls::TlsStream;
+use tokio_rustls::{TlsStream, server};
 
+use super::base::Base;
 use super::incoming::{AcceptError, Secured};
 use super::link::Link;
+use super::plain::Visit;
 
 /// What a viewer asks to upgrade to.
 pub const PROTOCOL: &str = "tunnelcast";
@@ -26,33 +30,46 @@ impl Secured {
     /// Answers HTTP requests until one of them upgrades to a link, or until the other side has had its pages, which is
     /// `None`. Belongs into the same task as the handshake.
     ///
-    /// Each request's head must come within `within` (10 s are usual), all of it within a minute.
+    /// Each request's head must come within `within` (10 s are usual), all of it within a minute, unless it serves
+    /// [sessions inside plain HTTP](super::plain) behind which there are viewers: then it lasts as long as they do.
     pub async fn serve(self, within: Duration) -> Result<Option<Link>, AcceptError> {
-        let Self { tls, peer, place } = self;
+        let Self {
+            tls,
+            peer,
+            place,
+            sessions,
+        } = self;
+        let mut place = Some(place);
+        let visit = Arc::new(Visit::new(sessions, peer));
         let upgraded = Arc::new(AtomicBool::new(false));
         let service = {
-            let upgraded = Arc::clone(&upgraded);
-            service_fn(move |request: Request<Body>| {
-                let response = respond(&request);
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    upgraded.store(true, Ordering::Relaxed);
+            let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+            service_fn(move |mut request: Request<Body>| {
+                let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+                async move {
+                    if let Some(answer) = visit.answer(&mut request).await {
+                        return Ok(answer);
+                    }
+                    let response = respond(&request);
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        upgraded.store(true, Ordering::Relaxed);
+                    }
+                    Ok::<_, Infallible>(response.map(Either::Left))
                 }
-                std::future::ready(Ok::<_, Infallible>(response))
             })
         };
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(visit.patience())
             .header_read_timeout(within)
             .max_headers(MOST_HEADERS)
             .max_buf_size(MOST_HEAD)
-            .serve_connection(TokioIo::new(tls), service)
+            .serve_connection(TokioIo::new(visit.gated(tls, hungry)), service)
             .without_shutdown();
-        let parts = place
-            .hold(tokio::time::timeout(LONGEST_VISIT, connection))
+        let parts = visit
+            .stay(&mut place, LONGEST_VISIT, connection)
             .await?
-            .map_err(|_| AcceptError::Slow)?
             .map_err(AcceptError::Http)?;
-        let mut tls = parts.io.into_inner();
+        let mut tls = parts.io.into_inner().into_inner();
         if upgraded.load(Ordering::Relaxed) {
             let early = BytesMut::from(parts.read_buf);
             return Ok(Some(Link::tls(TlsStream::Server(tls), early, peer)));
@@ -61,6 +78,10 @@ impl Secured {
         let _ = tokio::time::timeout(within, tls.shutdown()).await;
         Ok(None)
     }
+}
+
+fn hungry(tls: &server::TlsStream<Base>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    tls.get_ref().0.poll_hungry(cx)
 }
 
 fn respond(request: &Request<Body>) -> Response<Full<Bytes>> {

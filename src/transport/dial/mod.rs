@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub(super) use self::answer::title;
 use self::answer::{Answer, Head};
 pub use self::error::{DialError, Looks};
 pub use self::quic::{Progress, quic};
@@ -133,7 +134,7 @@ async fn upgrade(
         Answer::Other { status, length } => {
             let mut body = bytes.split_off(length);
             let more = async {
-                while body.len() < MOST_PAGE && answer::title(&body).is_none() {
+                while body.len() < MOST_PAGE && title(&body).is_none() {
                     if !tls.read_buf(&mut body).await.is_ok_and(|n| n > 0) {
                         break;
                     }
@@ -144,7 +145,7 @@ async fn upgrade(
             Err(DialError::NoTunnel {
                 server: server.into(),
                 status,
-                title: answer::title(&body).unwrap_or_default(),
+                title: title(&body).unwrap_or_default(),
             })
         }
     }
