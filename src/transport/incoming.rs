@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::base::Base;
 use super::link::RECORD;
+use super::plain::Table;
 
 /// A TCP connection on which nothing has been said yet.
 #[derive(Debug)]
@@ -21,11 +22,22 @@ pub struct Incoming {
     tcp: TcpStream,
     peer: SocketAddr,
     place: Place,
+    sessions: Option<Table>,
 }
 
 impl Incoming {
-    pub(super) const fn new(tcp: TcpStream, peer: SocketAddr, place: Place) -> Self {
-        Self { tcp, peer, place }
+    pub(super) const fn new(
+        tcp: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        sessions: Option<Table>,
+    ) -> Self {
+        Self {
+            tcp,
+            peer,
+            place,
+            sessions,
+        }
     }
 
     /// Speaks TLS. Belongs into a task of its own: the other side may be as slow as `within` allows (10 s are usual).
@@ -34,7 +46,12 @@ impl Incoming {
         config: Arc<ServerConfig>,
         within: Duration,
     ) -> Result<Secured, AcceptError> {
-        let Self { tcp, peer, place } = self;
+        let Self {
+            tcp,
+            peer,
+            place,
+            sessions,
+        } = self;
         let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
             session.set_buffer_limit(Some(RECORD))
         });
@@ -42,7 +59,12 @@ impl Incoming {
         let tls = done
             .map_err(|_| AcceptError::Slow)?
             .map_err(AcceptError::Tls)?;
-        Ok(Secured { tls, peer, place })
+        Ok(Secured {
+            tls,
+            peer,
+            place,
+            sessions,
+        })
     }
 
     /// The other side's address.
@@ -57,6 +79,7 @@ pub struct Secured {
     pub(super) tls: TlsStream<Base>,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
+    pub(super) sessions: Option<Table>,
 }
 
 impl Secured {

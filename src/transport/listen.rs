@@ -9,6 +9,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::incoming::{Crowd, Incoming};
+use super::plain::Table;
 use super::tcp;
 
 /// A TCP port that viewers come to.
@@ -17,6 +18,7 @@ pub struct Listener {
     tcp: TcpListener,
     local: SocketAddr,
     crowd: Crowd,
+    sessions: Option<Table>,
 }
 
 impl Listener {
@@ -29,6 +31,7 @@ impl Listener {
             tcp,
             local,
             crowd: Crowd::default(),
+            sessions: None,
         })
     }
 
@@ -40,6 +43,12 @@ impl Listener {
             }
             done => done,
         }
+    }
+
+    /// Lets sessions inside plain HTTP come in as well, whichever listener of this table they come to.
+    pub fn with_sessions(mut self, table: Table) -> Self {
+        self.sessions = Some(table);
+        self
     }
 
     /// The next connection. Says nothing about who it is: nothing has been read yet.
@@ -55,7 +64,8 @@ impl Listener {
                         tracing::debug!(%peer, %error, "gone before it was accepted");
                         continue;
                     }
-                    return Incoming::new(stream, peer, self.crowd.enter());
+                    let sessions = self.sessions.clone();
+                    return Incoming::new(stream, peer, self.crowd.enter(), sessions);
                 }
                 Err(error) if is_about_one_connection(&error) => {
                     tracing::debug!(%error, "gone before it was accepted");

@@ -12,6 +12,7 @@ mod incoming;
 mod link;
 mod listen;
 pub mod memory;
+pub mod plain;
 pub mod quic;
 pub mod race;
 mod sealed;

@@ -17,6 +17,7 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use self::answer::Wanted;
+pub(super) use self::answer::title;
 use self::ask::{Asked, ask};
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
