@@ -68,6 +68,8 @@ pub struct Watch {
     pub link: Link,
     /// Which ways to the server may be tried.
     pub ways: Ways,
+    /// Whether to go on where TLS is inspected.
+    pub inspected: Inspected,
     /// Whether the picture is wanted.
     pub video: bool,
     /// Whether the sound is wanted.
@@ -86,6 +88,16 @@ pub struct Watch {
     pub known_servers: Option<PathBuf>,
     /// The per-user file of networks on which UDP does not get through; the usual place if not given.
     pub networks: Option<PathBuf>,
+}
+
+/// What a viewer does on a network that inspects TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inspected {
+    /// Goes on, with everything sealed for the server's own key inside.
+    #[default]
+    Seal,
+    /// Declines.
+    Refuse,
 }
 
 /// How long a source stays open after its last viewer has gone.

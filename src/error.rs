@@ -102,7 +102,7 @@ impl Error {
             | Self::Snapshot(_)
             | Self::NoPicture
             | Self::NoWindow => Status::Source,
-            Self::Dial(err) if err.rejection().is_some() => Status::Refused,
+            Self::Dial(err) if err.is_refusal() => Status::Refused,
             Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } => Status::Unreachable,
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
             Self::Listen(_) | Self::Trust(_) => Status::Usage,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Output, bitrate, duration, viewer};
 use crate::{
-    config::Watch,
+    config::{Inspected, Watch},
     error::Error,
     playback::Latency,
     transport::{Kind, race::Ways},
@@ -39,9 +39,12 @@ pub(super) struct Options {
     /// Write the first whole picture to a JPEG file; with --headless and without --duration, end then
     #[arg(long, value_name = "FILE.jpg", conflicts_with = "no_video")]
     snapshot: Option<PathBuf>,
-    /// How to get there: auto (whatever gets through best), quic or tls
+    /// How to get there: auto (whatever gets through best), quic, tls, websocket or http
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = ways)]
     transport: Ways,
+    /// Where the network inspects TLS: seal (go on, everything sealed for the server's own key inside), or refuse
+    #[arg(long, value_name = "WHAT", default_value = "seal", value_parser = inspected)]
+    inspected: Inspected,
     /// The most bits a second that the server shall send, such as 5M or 800k
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
@@ -61,6 +64,7 @@ impl Options {
         Watch {
             link,
             ways: self.transport,
+            inspected: self.inspected,
             video: !self.no_video,
             audio: !self.no_audio,
             max_bitrate: self.max_bitrate,
@@ -94,7 +98,15 @@ fn ways(text: &str) -> Result<Ways, String> {
     }
     Kind::from_name(text)
         .map(Ways::Only)
-        .ok_or_else(|| "auto, quic or tls".to_owned())
+        .ok_or_else(|| "auto, quic, tls, websocket or http".to_owned())
+}
+
+fn inspected(text: &str) -> Result<Inspected, String> {
+    match text {
+        "seal" => Ok(Inspected::Seal),
+        "refuse" => Ok(Inspected::Refuse),
+        _ => Err("seal or refuse".to_owned()),
+    }
 }
 
 fn latency(text: &str) -> Result<Latency, String> {

@@ -3,13 +3,24 @@
 use crate::{client::Connected, playback::Summary};
 
 pub(super) fn connected(connected: &Connected) -> String {
-    match connected.first_frame_ms {
+    let mut words = match connected.first_frame_ms {
         Some(ms) => format!(
             "connected over {}, first picture after {ms:.0} ms",
             connected.transport
         ),
         None => format!("connected over {}", connected.transport),
+    };
+    if let Some(by) = &connected.inspected {
+        words.push_str(&format!(
+            "; this network is inspected by {by}, all is sealed inside"
+        ));
     }
+    if let Some(by) = &connected.front {
+        words.push_str(&format!(
+            "; through a front whose certificate is from {by}, all is sealed inside"
+        ));
+    }
+    words
 }
 
 pub(super) fn summary(summary: &Summary) -> String {

@@ -9,7 +9,10 @@ use crate::{
     config::Watch,
     error::Error,
     transport::{Carrier, memory::Memory, race::Ways},
-    trust::{KnownServers, Pin, Policy, Rejection, Seen, client_config, quic_client_config},
+    trust::{
+        KnownServers, Pin, Policy, Rejection, Seen, client_config, outer_client_config,
+        quic_client_config, sealed_client_config,
+    },
 };
 
 /// Asks a person whether a server that nobody vouches for is the right one.
@@ -51,8 +54,11 @@ impl Connector {
             port: link.port,
             path: link.path(),
             tls: client_config(policy.clone(), &link.host, link.port)?,
+            inner: sealed_client_config(policy.clone(), &link.host, link.port)?,
+            outer: outer_client_config(&link.host)?,
             quic: quic_client_config(policy, &link.host, link.port)?,
             ways: config.ways,
+            inspected: config.inspected,
             memory: Arc::new(Mutex::new(memory)),
         };
         Ok(Self { target, known, ask })
@@ -60,11 +66,7 @@ impl Connector {
 
     /// `HOST:PORT` for a person.
     pub(super) fn server(&self) -> String {
-        if self.target.host.contains(':') {
-            format!("[{}]:{}", self.target.host, self.target.port)
-        } else {
-            format!("{}:{}", self.target.host, self.target.port)
-        }
+        self.target.server()
     }
 
     /// Connects, and sends `first` together with the request; asks the person where the server is a stranger.
@@ -116,6 +118,7 @@ impl Connector {
         known.remember(host, port, pin)?;
         let policy = Policy::SystemOrKnown(known.clone());
         self.target.tls = client_config(policy.clone(), host, port)?;
+        self.target.inner = sealed_client_config(policy.clone(), host, port)?;
         self.target.quic = quic_client_config(policy, host, port)?;
         Ok(())
     }

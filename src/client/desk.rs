@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::ladder::Between;
 use super::overlay::{self, About};
+use super::reach::Reached;
 use super::{Connected, News, SECOND, Switched, snapshot_name};
 use crate::config::Watch;
 use crate::error::Error;
 use crate::media::Size;
 use crate::playback::{self, Playback, SnapshotError, Summary, Traffic, write_snapshot};
 use crate::present::{Command, Notice, ScreenWriter};
-use crate::transport::Link;
 use crate::wire::SourceState;
 
 /// The window, the keys and whoever reads the news, over all connections of one viewer.
@@ -87,6 +88,8 @@ impl Desk {
                 transport: "tls",
                 reached_ms: None,
                 why: None,
+                inspected: None,
+                front: None,
                 first_frame_ms: None,
                 server_key: None,
             },
@@ -114,13 +117,23 @@ impl Desk {
     }
 
     /// A link is there.
-    pub(super) fn linked(&mut self, link: &Link, took: Duration, why: Option<String>) {
+    pub(super) fn linked(&mut self, there: &Reached) {
+        let Reached {
+            link,
+            took,
+            why,
+            between,
+            ..
+        } = there;
         self.connected.transport = link.kind().name();
         self.connected.reached_ms = Some(took.as_secs_f64() * 1000.0);
-        self.connected.why = why;
+        self.connected.why.clone_from(why);
+        self.connected.inspected = between.as_ref().and_then(Between::inspected);
+        self.connected.front = between.as_ref().and_then(Between::front);
         self.connected.server_key = link.server_key().map(|pin| pin.to_string());
         self.about.cipher = link.cipher();
         self.about.server = link.peer().to_string();
+        self.about.between.clone_from(between);
         tracing::info!(server = %link.peer(), cipher = self.about.cipher, "connected");
         self.words(if self.video {
             Notice::WaitingForPicture
@@ -133,6 +146,7 @@ impl Desk {
     pub(super) fn moved(&mut self, link: &About) {
         self.about.cipher.clone_from(&link.cipher);
         self.about.server.clone_from(&link.server);
+        self.about.between.clone_from(&link.between);
     }
 
     /// Somebody may want to know of a move.

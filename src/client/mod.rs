@@ -3,6 +3,7 @@
 mod backoff;
 mod connect;
 mod desk;
+mod ladder;
 mod moves;
 mod overlay;
 mod play;
@@ -80,8 +81,14 @@ pub enum News {
 /// How a viewer got through.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connected {
-    /// `quic` or `tls`.
+    /// `quic`, `tls`, `websocket` or `http`.
     pub transport: &'static str,
+    /// Who inspects this network's TLS, by what his certificate says; all is sealed inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspected: Option<String>,
+    /// Who vouches for the reverse proxy or CDN in front of the server; all is sealed inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<String>,
     /// From when it was dialled until the server's first word.
     pub reached_ms: Option<f64>,
     /// Why not over a better way, where it was tried and one is allowed.
@@ -95,9 +102,9 @@ pub struct Connected {
 /// A move from one way to another while it plays.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Switched {
-    /// `quic` or `tls`.
+    /// As `transport` of [`Connected`].
     pub from: &'static str,
-    /// `quic` or `tls`.
+    /// As `transport` of [`Connected`].
     pub to: &'static str,
     /// Why, in words.
     pub reason: &'static str,

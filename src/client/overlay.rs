@@ -1,5 +1,6 @@
 //! The lines of the statistics overlay.
 
+use super::ladder::Between;
 use crate::{media::Size, playback::Summary};
 
 /// What the figures of a second do not tell.
@@ -10,6 +11,7 @@ pub(super) struct About {
     pub(super) transport: &'static str,
     pub(super) cipher: String,
     pub(super) server: String,
+    pub(super) between: Option<Between>,
 }
 
 /// Lines for the overlay.
@@ -25,7 +27,7 @@ pub(super) fn lines(about: &About, second: &Summary) -> Vec<String> {
     let ms =
         |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     let latency = second.latency_ms;
-    vec![
+    let mut lines = vec![
         format!("{} {size} {fps:.1} fps {mbps:.1} Mbit/s", about.stream),
         format!(
             "delay {} ms, 99 % below {} ms",
@@ -45,7 +47,9 @@ pub(super) fn lines(about: &About, second: &Summary) -> Vec<String> {
             about.cipher
         ),
         format!("round trip {} ms", ms(second.rtt_ms)),
-    ]
+    ];
+    lines.extend(about.between.as_ref().map(Between::to_string));
+    lines
 }
 
 #[cfg(test)]
@@ -59,6 +63,7 @@ mod tests {
             stream: "cam1".to_owned(),
             size: Size::new(1280, 720).ok(),
             transport: "tls",
+            between: Some(Between::Inspection("Corp".to_owned())),
             cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
             server: "127.0.0.1:443".to_owned(),
         };
@@ -92,6 +97,7 @@ mod tests {
             "9.0 ms",
             "tls to 127.0.0.1:443",
             "TLS_AES_128",
+            "inspected by Corp, sealed inside",
             "0.2",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");

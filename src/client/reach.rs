@@ -10,12 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{debug, info};
 
+use super::ladder::{self, Between};
+use crate::config::Inspected;
 use crate::drive::Early;
 use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::transport::memory::{Memory, Network};
 use crate::transport::race::{Beside, Event, Output, Plan, Race, Udp, Ways, Why};
 use crate::transport::{Carrier, Link, Ready};
-use crate::trust::QuicClient;
+use crate::trust::{OuterClient, QuicClient};
 
 /// Whom to reach, and how.
 #[derive(Clone)]
@@ -24,15 +26,46 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) tls: Arc<ClientConfig>,
+    /// For TLS to the server's own key inside a connection that ends elsewhere, and for that connection.
+    pub(super) inner: Arc<ClientConfig>,
+    pub(super) outer: OuterClient,
     pub(super) quic: QuicClient,
+    pub(super) inspected: Inspected,
     pub(super) ways: Ways,
     pub(super) memory: Arc<Mutex<Memory>>,
+}
+
+impl Target {
+    /// `HOST:PORT` for a person.
+    pub(super) fn server(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    pub(super) fn whom(&self) -> dial::Target<'_> {
+        dial::Target {
+            host: &self.host,
+            port: self.port,
+            stream: &self.path,
+        }
+    }
+
+    pub(super) fn timed_out(&self) -> DialError {
+        DialError::TimedOut {
+            server: self.server(),
+        }
+    }
 }
 
 /// A link on which the server has answered.
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) link: Link,
+    /// Who stands between.
+    pub(super) between: Option<Between>,
     /// What it has said.
     pub(super) early: Early,
     /// How long it took.
@@ -81,7 +114,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                                 answered = Some(link);
                                 Event::Welcome(carrier)
                             }
-                            Err(err) if err.rejection().is_some() => Event::Rejected(carrier, err),
+                            Err(err) if err.is_refusal() => Event::Rejected(carrier, err),
                             Err(err) => Event::Failed(carrier, err),
                         };
                         race.handle(event, Instant::now());
@@ -98,8 +131,13 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                 }
             }
             Output::Won(report) => {
-                let Some(Answered { link, early }) = answered else {
-                    return Err(timed_out(target));
+                let Some(Answered {
+                    link,
+                    between,
+                    early,
+                }) = answered
+                else {
+                    return Err(target.timed_out());
                 };
                 info!(way = %report.winner, took = ?report.took, why = ?report.why, "reached");
                 if report.winner == Carrier::Udp {
@@ -111,6 +149,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                 let why = report.why.filter(|why| !matches!(why, Why::NotAllowed));
                 return Ok(Reached {
                     link,
+                    between,
                     early,
                     took: report.took,
                     why: why.map(|why| why.to_string()),
@@ -118,9 +157,9 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
             }
             Output::Failed(failure) => {
                 let told = failure.into_told();
-                return Err(told.map_or_else(|| timed_out(target), |(_, err)| err));
+                return Err(told.map_or_else(|| target.timed_out(), |(_, err)| err));
             }
-            Output::Over => return Err(timed_out(target)),
+            Output::Over => return Err(target.timed_out()),
         }
     }
 }
@@ -128,6 +167,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
 /// A link, and what came over it by the time that the server had answered.
 struct Answered {
     link: Link,
+    between: Option<Between>,
     early: Early,
 }
 
@@ -137,35 +177,43 @@ async fn attempt(
     first: Bytes,
     progress: Arc<watch::Sender<Progress>>,
 ) -> (Carrier, Result<Answered, DialError>) {
-    let whom = dial::Target {
-        host: &target.host,
-        port: target.port,
-        stream: &target.path,
-    };
-    let timeouts = Timeouts::default();
     let linked = match carrier {
-        Carrier::Udp => dial::quic(whom, &target.quic, &first, timeouts, &progress).await,
-        Carrier::Tcp => dial::tls(whom, Arc::clone(&target.tls), &first, timeouts).await,
+        Carrier::Udp => {
+            let timeouts = Timeouts::default();
+            let link = dial::quic(target.whom(), &target.quic, &first, timeouts, &progress).await;
+            link.map(|link| (link, None))
+        }
+        Carrier::Tcp => ladder::tcp(&target, &first).await,
     };
     let answered = match linked {
-        Ok(link) => answer(link, &target).await,
+        Ok((link, between)) => answer(link, between, &target).await,
         Err(err) => Err(err),
     };
     (carrier, answered)
 }
 
 /// Waits for the server's first word: a link that stands is not yet one that carries anything.
-async fn answer(mut link: Link, target: &Target) -> Result<Answered, DialError> {
+async fn answer(
+    mut link: Link,
+    between: Option<Between>,
+    target: &Target,
+) -> Result<Answered, DialError> {
     let mut early = Early::default();
     let mut nothing = BytesMut::new();
     loop {
         let ready = time::timeout(WORDLESS, link.ready(&mut early.stream, &mut nothing)).await;
         let lost = |source| DialError::Wordless {
-            server: format!("{}:{}", target.host, target.port),
+            server: target.server(),
             source,
         };
         match ready.map_err(|late| lost(late.into()))?.map_err(lost)? {
-            Ready::Read(_) => return Ok(Answered { link, early }),
+            Ready::Read(_) => {
+                return Ok(Answered {
+                    link,
+                    between,
+                    early,
+                });
+            }
             Ready::Datagram(datagram) => early.datagrams.push(datagram),
             Ready::Frame(frame) => early.frames.push(frame),
             Ready::Wrote(_) | Ready::Room => {}
@@ -198,13 +246,7 @@ async fn listen(
     }
 }
 
-fn timed_out(target: &Target) -> DialError {
-    DialError::TimedOut {
-        server: format!("{}:{}", target.host, target.port),
-    }
-}
-
-fn locked(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
+pub(super) fn locked(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -140,7 +140,7 @@ impl Viewer {
         self.moving = None;
         self.moves = Some(Moves::new(carrier, only, now));
         self.transport = Some(there.link.kind().name());
-        self.desk.linked(&there.link, there.took, there.why.clone());
+        self.desk.linked(there);
         self.add(session, there, now);
     }
 

@@ -1,5 +1,6 @@
 //! Assembly of the serving side: listen, admit, feed.
 
+mod accept;
 mod address;
 mod groups;
 mod ingest;
@@ -29,12 +30,17 @@ use crate::{
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, quic},
+    transport::{self, Link, ListenError, Listener, Protocol, plain, quic},
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
 
-use self::{groups::Groups, ingest::Ingest, peer::Peer};
+use self::{
+    accept::{accept, accept_plain, accept_quic},
+    groups::Groups,
+    ingest::Ingest,
+    peer::Peer,
+};
 
 /// A running server. Dropping it stops it without a goodbye; [`Server::shutdown`] is the polite way.
 #[derive(Debug)]
@@ -188,7 +194,10 @@ impl Server {
             groups: Arc::new(Groups::new(config.max_viewers)),
             max_bps: config.max_bitrate,
         });
+        let (table, opened) = plain::Table::new();
+        tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {
+            let listener = listener.with_sessions(table.clone());
             let span = info_span!("listener", addr = %listener.local());
             tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
         }
@@ -357,62 +366,6 @@ fn follow(
     }
 }
 
-/// Accepts until the server stops; handshakes go on beside it.
-async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
-    loop {
-        let incoming = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            incoming = listener.accept() => incoming,
-        };
-        let span = info_span!("viewer", addr = %incoming.peer());
-        let handshakes = upgrade(incoming, shared.identity.clone());
-        tasks.spawn(admit(handshakes, Arc::clone(&shared)).instrument(span));
-    }
-}
-
-/// The same over QUIC.
-async fn accept_quic(endpoint: quic::Endpoint, shared: Arc<Shared>, tasks: TaskTracker) {
-    loop {
-        let incoming = tokio::select! {
-            () = shared.stop.cancelled() => break,
-            incoming = endpoint.accept() => incoming,
-        };
-        let span = info_span!("viewer", addr = %incoming.peer());
-        let handshake = async move { incoming.handshake(PATIENCE).await.map(Some) };
-        tasks.spawn(admit(handshake, Arc::clone(&shared)).instrument(span));
-    }
-    // Until then its port is not free.
-    if time::timeout(peer::DRAIN, endpoint.idle()).await.is_err() {
-        debug!("some connections did not end");
-    }
-}
-
-/// Takes a TCP connection through its handshakes; anybody but a viewer has his page.
-async fn upgrade(incoming: Incoming, identity: Identity) -> Result<Option<Link>, AcceptError> {
-    let secured = incoming
-        .handshake(identity.server_config(), PATIENCE)
-        .await?;
-    secured
-        .serve(identity.sealed_server_config(), PATIENCE)
-        .await
-}
-
-/// Waits for `handshakes`; a viewer becomes a session.
-async fn admit(
-    handshakes: impl Future<Output = Result<Option<Link>, AcceptError>>,
-    shared: Arc<Shared>,
-) {
-    let admitted = tokio::select! {
-        () = shared.stop.cancelled() => return,
-        admitted = handshakes => admitted,
-    };
-    match admitted {
-        Ok(Some(link)) => serve(link, &shared).await,
-        Ok(None) => debug!("had an ordinary page"),
-        Err(err) => debug!(%err, "not admitted"),
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "a session begins now")]
 async fn serve(link: Link, shared: &Shared) {
     let (Some(session), Some(resume)) = (random(), random()) else {
@@ -477,5 +430,3 @@ const NOTICES: usize = 256;
 /// For a UDP port that is in use.
 const TRIES: u32 = 10;
 const BETWEEN: Duration = Duration::from_millis(50);
-/// For TLS, and for each request behind it.
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -72,6 +72,7 @@ impl Viewer {
             transport: kind.name(),
             cipher: there.link.cipher(),
             server: there.link.peer().to_string(),
+            between: there.between.clone(),
             ..About::default()
         };
         self.ways[place(carrier)] = Some(session);

@@ -136,6 +136,32 @@ pub enum DialError {
         /// The page's title, safe to print; empty if there is none.
         title: String,
     },
+    /// TLS, but what ends it does not let plain requests and answers through as they are.
+    #[error("{server} {why}")]
+    Plain {
+        /// Where.
+        server: String,
+        /// What happened, safe to print.
+        why: String,
+    },
+    /// What ends TLS there reads along, and that was not to be put up with.
+    #[error(
+        "this network inspects what goes to {server} (the certificate there is issued by {by}), and --inspected refuse says not to go on: ask its administrator to leave that server out, or allow it, since all would be sealed inside"
+    )]
+    Inspected {
+        /// Where.
+        server: String,
+        /// By whom, safe to print.
+        by: String,
+    },
+    /// The network wants its own page visited first.
+    #[error(
+        "this network wants a visit to its own page first: open {page} in a browser, sign in, and try again"
+    )]
+    Portal {
+        /// Its address, safe to print.
+        page: String,
+    },
     /// The way inside HTTP stands, but not the TLS session in it.
     #[error(
         "{server} was reached over {kind}, but no TLS session in it ({source}): something in between holds back or changes what it carries, or no tunnelcast server is behind it"
@@ -210,6 +236,9 @@ impl DialError {
             | Self::NoAnswer { .. }
             | Self::NoTunnel { .. }
             | Self::Stripped { .. }
+            | Self::Plain { .. }
+            | Self::Inspected { .. }
+            | Self::Portal { .. }
             | Self::Unsealed { .. }
             | Self::Unfinished { .. }
             | Self::NotOurs { .. }
@@ -217,6 +246,41 @@ impl DialError {
             | Self::Lost { .. }
             | Self::Wordless { .. } => None,
         }
+    }
+
+    /// Whether somebody is there who speaks TLS, so that another way inside it may do.
+    pub const fn is_answered(&self) -> bool {
+        match self {
+            Self::OldTls { .. }
+            | Self::Alert { .. }
+            | Self::Tls { .. }
+            | Self::Rejected { .. }
+            | Self::NotHttp { .. }
+            | Self::NoAnswer { .. }
+            | Self::NoTunnel { .. }
+            | Self::Stripped { .. }
+            | Self::Plain { .. }
+            | Self::Unsealed { .. }
+            | Self::Lost { .. }
+            | Self::Wordless { .. } => true,
+            Self::NoName { .. }
+            | Self::Refused { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Slow { .. }
+            | Self::NotTls { .. }
+            | Self::Inspected { .. }
+            | Self::Portal { .. }
+            | Self::Unfinished { .. }
+            | Self::NotOurs { .. }
+            | Self::Quic { .. } => false,
+        }
+    }
+
+    /// Whether it is a refusal, which trying again does not change.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::Inspected { .. })
     }
 
     pub(super) fn connect(server: &str, source: io::Error) -> Self {

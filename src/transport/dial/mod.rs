@@ -22,7 +22,7 @@ use self::ask::{Asked, ask};
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
-pub use self::sealed::websocket;
+pub use self::sealed::{http, websocket};
 use super::upgrade::PROTOCOL;
 use super::{Kind, Link};
 

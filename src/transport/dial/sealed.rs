@@ -1,6 +1,7 @@
 //! Links inside a TLS connection that ends elsewhere: the outer one opened, HTTP spoken, the inner one sealed.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use super::answer::Wanted;
 use super::ask::{Asked, ask};
 use super::{DialError, Port, Target, Timeouts, authority, connect, handshake, path};
 use crate::transport::base::Base;
+use crate::transport::plain::{self, Mode};
 use crate::transport::sealed::{seal, websocket};
 use crate::transport::upgrade::PROTOCOL;
 use crate::transport::{Kind, Link};
@@ -60,6 +62,59 @@ pub async fn websocket(
     let kind = Kind::WebSocket;
     let link = seal::client(base, kind, host, inner, first, deadline, &server).await?;
     Ok((link, shown))
+}
+
+/// Connects in plain requests and answers of HTTP, through whatever ends TLS at the target's address, and seals a TLS
+/// session inside. Tells too how the bytes come down. All else is as with [`websocket`]; what does not get through is
+/// [`DialError::Plain`].
+pub async fn http(
+    target: Target<'_>,
+    outer: &OuterClient,
+    inner: Arc<ClientConfig>,
+    first: &[u8],
+    timeouts: Timeouts,
+) -> Result<(Link, Outer, Mode), DialError> {
+    let Target { host, port, stream } = target;
+    let deadline = Instant::now() + timeouts.overall;
+    let server = authority(host, port, Port::Always);
+    let shown = Arc::new(OnceLock::new());
+    let open = {
+        let (host, stream, outer) = (host.to_owned(), stream.to_owned(), outer.clone());
+        let shown = Arc::clone(&shown);
+        move || {
+            let (host, stream, outer) = (host.clone(), stream.clone(), outer.clone());
+            let shown = Arc::clone(&shown);
+            async move {
+                let target = Target {
+                    host: &host,
+                    port,
+                    stream: &stream,
+                };
+                // Later ones have as long as the first.
+                let deadline = Instant::now() + timeouts.overall;
+                let (tls, what) = open(target, &outer, timeouts, deadline).await?;
+                let peer = tls.get_ref().0.peer();
+                let _first = peer.map(|peer| shown.set((what, peer)));
+                Ok::<_, DialError>(tls)
+            }
+        }
+    };
+    let name = authority(host, port, Port::IfUnusual);
+    let carried = plain::connect(open, &name, &path(stream), deadline).await;
+    let (end, mode) = carried.map_err(|error| match error {
+        plain::Error::Open(error) => error,
+        error => DialError::Plain {
+            server: server.clone(),
+            why: error.to_string(),
+        },
+    })?;
+    let Some((shown, peer)) = shown.get().cloned() else {
+        let source = io::ErrorKind::NotConnected.into();
+        return Err(DialError::Lost { server, source });
+    };
+    let base = Base::inside(end, peer);
+    let link = seal::client(base, Kind::Http, host, inner, first, deadline, &server).await?;
+    Ok((link, shown, mode))
 }
 
 /// Opens an outer connection, and tells what it has shown. Nothing but HTTP and sealed bytes may be written into it.

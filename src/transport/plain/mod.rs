@@ -6,10 +6,6 @@
 //! sees an id, or guesses one, gains nothing by it. `src/wire/README.md`, section 14, has the bytes.
 
 mod answer;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what dials through HTTP comes next")
-)]
 pub(in crate::transport) mod client;
 mod down;
 mod finite;
@@ -25,11 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(in crate::transport) use self::answer::Visit;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "what dials through HTTP comes next")
-)]
-pub(in crate::transport) use self::client::connect;
+pub(in crate::transport) use self::client::{Error, connect};
 pub use self::table::{Opened, Standing, Table};
 
 /// How the bytes come down.

@@ -4,7 +4,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::io::{DuplexStream, ReadHalf, duplex, split};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -12,6 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::query::Id;
 use super::session::{Downward, Session};
 use super::{Mode, ROOM};
+use crate::transport::base::Base;
+use crate::transport::sealed::seal;
+use crate::transport::{AcceptError, Kind, Link};
 
 /// The sessions that come to a server inside plain HTTP, whichever of its ports they come to. A handle: clones are the
 /// same table.
@@ -46,6 +51,25 @@ pub struct Opened {
     pub peer: SocketAddr,
     /// To say that he is one.
     pub standing: Standing,
+}
+
+impl Opened {
+    /// Seals it with another TLS session, as `sealed` says, within `within` (10 s are usual).
+    pub async fn seal(
+        self,
+        sealed: Arc<ServerConfig>,
+        within: Duration,
+    ) -> Result<Link, AcceptError> {
+        let Self {
+            end,
+            peer,
+            standing,
+        } = self;
+        let base = Base::inside(end, peer);
+        let link = seal::server(base, Kind::Http, peer, sealed, within).await?;
+        standing.establish();
+        Ok(link)
+    }
 }
 
 /// Until told otherwise a session is one of those that may have been begun by anybody.

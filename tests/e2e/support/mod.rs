@@ -94,6 +94,7 @@ pub(crate) fn watch(link: &Link) -> Watch {
     Watch {
         link: link.clone(),
         ways: tunnelcast::transport::race::Ways::All,
+        inspected: tunnelcast::config::Inspected::Seal,
         video: true,
         audio: true,
         max_bitrate: None,

@@ -58,10 +58,10 @@ async fn a_session_comes_in_through_a_port_where_viewers_and_pages_come_too() {
             let mut visits = JoinSet::new();
             loop {
                 let incoming = listener.accept().await;
-                let config = identity.server_config();
+                let (config, sealed) = (identity.server_config(), identity.sealed_server_config());
                 visits.spawn(async move {
                     let secured = incoming.handshake(config, PATIENCE).await?;
-                    secured.serve(PATIENCE).await.map(drop)?;
+                    secured.serve(sealed, PATIENCE).await.map(drop)?;
                     Ok::<_, AcceptError>(())
                 });
             }

@@ -1,0 +1,172 @@
+//! Over TCP: which of the ways gets through, each tried as soon as the one before is known not to.
+//!
+//! TLS to the server itself comes first. Where something else ends that TLS (an inspecting proxy, a reverse proxy, a
+//! CDN), or lets no unknown protocol through, WebSocket is next, and then plain HTTP; inside both runs another TLS to
+//! the server's own key, so that whoever stands between carries bytes that he cannot read. What got through is
+//! remembered, and is the first the next time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{debug, info};
+
+use super::reach::{Target, locked};
+use crate::config::Inspected;
+use crate::transport::dial::{self, DialError, Timeouts};
+use crate::transport::memory::Network;
+use crate::transport::plain::Mode;
+use crate::transport::{Kind, Link};
+use crate::trust::{Outer, Vouched};
+
+/// Who stands between the viewer and the server, and reads sealed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Somebody who inspects what leaves this network, by what its certificate says.
+    Inspection(String),
+    /// Something that the world trusts in the server's name: a reverse proxy, a CDN; and who says so.
+    Front(String),
+}
+
+impl Between {
+    pub(super) fn inspected(&self) -> Option<String> {
+        match self {
+            Self::Inspection(by) => Some(by.clone()),
+            Self::Front(_) => None,
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<String> {
+        match self {
+            Self::Inspection(_) => None,
+            Self::Front(by) => Some(by.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inspection(by) => write!(f, "inspected by {by}, sealed inside"),
+            Self::Front(by) => {
+                write!(
+                    f,
+                    "through a front whose certificate is from {by}, sealed inside"
+                )
+            }
+        }
+    }
+}
+
+/// Tries the ways over TCP that are allowed, one after the other; the first link that stands is taken.
+pub(super) async fn tcp(
+    target: &Target,
+    first: &[u8],
+) -> Result<(Link, Option<Between>), DialError> {
+    let network = Network::current(&target.host);
+    let known = remembered(target, &network);
+    let order = known
+        .into_iter()
+        .chain(ORDER.into_iter().filter(|kind| Some(*kind) != known))
+        .filter(|kind| target.ways.admit(*kind));
+    let mut told: Option<DialError> = None;
+    for kind in order {
+        let (err, seen) = match attempt(kind, target, first).await {
+            Ok((link, outer)) => {
+                let between = outer.and_then(|outer| between(&outer, &link));
+                info!(%kind, ?between, "over TCP");
+                let inside = between.is_some().then_some(kind);
+                if inside.is_some() || known.is_some() {
+                    remember(target, &network, inside);
+                }
+                return match between {
+                    Some(Between::Inspection(by)) if target.inspected == Inspected::Refuse => {
+                        Err(DialError::Inspected {
+                            server: target.server(),
+                            by,
+                        })
+                    }
+                    between => Ok((link, between)),
+                };
+            }
+            Err(err) => (err, kind != Kind::Tls),
+        };
+        debug!(%kind, %err, "not so");
+        // A wrong key inside is the server's own; nobody who answers is nobody however he is asked.
+        if (seen && err.rejection().is_some()) || !err.is_answered() {
+            return Err(err);
+        }
+        // What was said first is about the best way, unless what comes later is about the key.
+        if told
+            .as_ref()
+            .is_none_or(|told| told.rejection().is_none() && err.rejection().is_some())
+        {
+            told = Some(err);
+        }
+    }
+    Err(told.unwrap_or_else(|| target.timed_out()))
+}
+
+async fn attempt(
+    kind: Kind,
+    target: &Target,
+    first: &[u8],
+) -> Result<(Link, Option<Outer>), DialError> {
+    let (whom, timeouts) = (target.whom(), Timeouts::default());
+    let inner = Arc::clone(&target.inner);
+    match kind {
+        Kind::Tls => {
+            let link = dial::tls(whom, Arc::clone(&target.tls), first, timeouts).await?;
+            Ok((link, None))
+        }
+        Kind::WebSocket => {
+            let done = dial::websocket(whom, &target.outer, inner, first, timeouts).await?;
+            Ok((done.0, Some(done.1)))
+        }
+        Kind::Http => {
+            let (link, outer, mode) =
+                dial::http(whom, &target.outer, inner, first, timeouts).await?;
+            if mode == Mode::Finite {
+                info!("something on the way holds answers back: they come in pieces");
+            }
+            Ok((link, Some(outer)))
+        }
+        Kind::Quic => Err(target.timed_out()),
+    }
+}
+
+/// Who stands between, if it is not the server itself.
+fn between(outer: &Outer, link: &Link) -> Option<Between> {
+    if link.server_key() == Some(outer.seen.pin) {
+        return None;
+    }
+    let by = outer.seen.issuer.clone();
+    Some(match outer.vouched {
+        Vouched::Public => Between::Front(by),
+        // Some boxes imitate a certificate that nobody vouches for, the name of its issuer included.
+        Vouched::Private | Vouched::Nobody if outer.seen.self_issued => {
+            Between::Inspection(IMITATOR.into())
+        }
+        Vouched::Private | Vouched::Nobody => Between::Inspection(by),
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is remembered counts on the wall's clock"
+)]
+fn remembered(target: &Target, network: &Network) -> Option<Kind> {
+    let memory = locked(&target.memory);
+    memory.inside(network, &target.host, target.port, SystemTime::now())
+}
+
+#[expect(clippy::disallowed_methods, reason = "as above")]
+fn remember(target: &Target, network: &Network, way: Option<Kind>) {
+    let mut memory = locked(&target.memory);
+    // What cannot be written is not remembered.
+    let _unwritten = memory.set_inside(network, &target.host, target.port, way, SystemTime::now());
+}
+
+/// The best first.
+const ORDER: [Kind; 3] = [Kind::Tls, Kind::WebSocket, Kind::Http];
+const IMITATOR: &str = "somebody who imitates the server's certificate";
