@@ -5,6 +5,7 @@
 //! [`Incoming::handshake`] and [`Secured::serve`], or from [`quic::Endpoint`] and [`quic::Incoming::handshake`], each
 //! of which is bounded in time, and none of which keeps the next viewer waiting. [`both`] has both on one port number.
 
+mod answer;
 mod base;
 pub mod both;
 pub mod dial;
@@ -12,6 +13,8 @@ mod incoming;
 mod link;
 mod listen;
 pub mod memory;
+#[cfg_attr(not(test), expect(dead_code, reason = "who dials comes next"))]
+pub mod proxy;
 pub mod quic;
 pub mod race;
 mod tcp;

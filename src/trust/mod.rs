@@ -12,6 +12,7 @@ mod known;
 mod link;
 mod pem;
 mod pin;
+mod proxy;
 mod qr;
 mod quic;
 mod store;
@@ -24,6 +25,9 @@ pub use identity::Identity;
 pub use known::KnownServers;
 pub use link::{DEFAULT_PORT, Link, LinkError, MAX_LINK, MAX_TOKEN};
 pub use pin::{Pin, PinError};
+pub use proxy::proxy_client_config;
+#[cfg(test)]
+pub(crate) use proxy::proxy_client_config_trusting;
 pub use qr::qr;
 pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};
 pub use verify::{Policy, Rejection, Seen};

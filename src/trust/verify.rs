@@ -228,7 +228,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
+pub(super) fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
     let parsed = EndEntityCert::try_from(certificate).ok()?;
     Some(Seen {
         pin: Pin::of_key(&parsed.subject_public_key_info()),
@@ -238,7 +238,7 @@ fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
 }
 
 /// The verifier's words, without what a person cannot use.
-fn reason(error: &rustls::Error) -> String {
+pub(super) fn reason(error: &rustls::Error) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the rest speak for themselves"

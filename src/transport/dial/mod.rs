@@ -1,8 +1,7 @@
 //! From a viewer to a server: name, address, TCP, TLS, upgrade; or name, address, QUIC. Every wrong peer has its own
 //! words.
 
-mod answer;
-mod connect;
+pub(in crate::transport) mod connect;
 mod error;
 mod handshake;
 mod quic;
@@ -16,10 +15,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use self::answer::{Answer, Head};
+pub(in crate::transport) use self::error::quoted;
 pub use self::error::{DialError, Looks};
 pub use self::quic::{Progress, quic};
 use super::Link;
+use super::answer::{self, Answer, Head};
 use super::base::Base;
 use super::upgrade::PROTOCOL;
 
@@ -131,20 +131,12 @@ async fn upgrade(
                 })
         }
         Answer::Other { status, length } => {
-            let mut body = bytes.split_off(length);
-            let more = async {
-                while body.len() < MOST_PAGE && answer::title(&body).is_none() {
-                    if !tls.read_buf(&mut body).await.is_ok_and(|n| n > 0) {
-                        break;
-                    }
-                }
-            };
-            // The page's title is a courtesy: without it the status must do.
-            let _ = tokio::time::timeout(PAGE_WAIT, more).await;
+            let body = bytes.split_off(length);
+            let title = answer::page_title(&mut tls, body).await;
             Err(DialError::NoTunnel {
                 server: server.into(),
                 status,
-                title: answer::title(&body).unwrap_or_default(),
+                title,
             })
         }
     }
@@ -152,12 +144,13 @@ async fn upgrade(
 
 /// When a port is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Port {
+pub(in crate::transport) enum Port {
     Always,
     IfUnusual,
 }
 
-fn authority(host: &str, port: u16, when: Port) -> String {
+/// A host and a port as HTTP writes them.
+pub(in crate::transport) fn authority(host: &str, port: u16, when: Port) -> String {
     let brackets = if host.contains(':') {
         ["[", "]"]
     } else {
@@ -185,9 +178,6 @@ fn path(stream: &str) -> String {
 }
 
 const FIRST_READ: usize = 4096;
-/// How much of a page is read to find its title, and for how long.
-const MOST_PAGE: usize = 16 * 1024;
-const PAGE_WAIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,12 @@
 //! The HTTP answer to our request, however it is cut into pieces.
 
-use crate::trust::printable;
+use std::time::Duration;
 
-use super::PROTOCOL;
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::upgrade::PROTOCOL;
+use crate::trust::printable;
 
 /// A complete head of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +22,49 @@ pub(super) enum Answer {
 pub(super) struct NotHttp;
 
 /// Finds the end of the head, looking at every byte once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Head {
     scanned: usize,
+    most: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::of_at_most(MOST_HEAD)
+    }
 }
 
 impl Head {
-    /// `bytes` is everything that has come so far; `None` if more must come.
+    /// A head that has not ended after so many bytes is none.
+    pub(super) const fn of_at_most(most: usize) -> Self {
+        Self { scanned: 0, most }
+    }
+
+    /// The answer to a request to upgrade; `bytes` is everything that has come so far; `None` if more must come.
     pub(super) fn parse(&mut self, bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
+        let answer = self.read(bytes, |status, head| {
+            let ours = head.headers.iter().any(|header| {
+                header.name.eq_ignore_ascii_case("upgrade")
+                    && header
+                        .value
+                        .trim_ascii()
+                        .eq_ignore_ascii_case(PROTOCOL.as_bytes())
+            });
+            (status, ours)
+        })?;
+        Ok(answer.map(|((status, ours), length)| match status {
+            101 if ours => Answer::Upgraded { length },
+            _ => Answer::Other { status, length },
+        }))
+    }
+
+    /// What `make` makes of the status and the head, once that is whole, and how long it is. `bytes` as for
+    /// [`parse`](Self::parse).
+    pub(super) fn read<T>(
+        &mut self,
+        bytes: &[u8],
+        make: impl FnOnce(u16, &httparse::Response<'_, '_>) -> T,
+    ) -> Result<Option<(T, usize)>, NotHttp> {
         let start = bytes.len().min(START.len());
         if bytes[..start] != START[..start] {
             return Err(NotHttp);
@@ -36,7 +75,7 @@ impl Head {
         let ends =
             |i: &usize| fresh[*i..].starts_with(b"\n\r\n") || fresh[*i..].starts_with(b"\n\n");
         if !(0..fresh.len()).any(|i| ends(&i)) {
-            return if bytes.len() > MOST_HEAD {
+            return if bytes.len() > self.most {
                 Err(NotHttp)
             } else {
                 Ok(None)
@@ -44,22 +83,33 @@ impl Head {
         }
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
-        let Ok(httparse::Status::Complete(length)) = response.parse(bytes) else {
+        let Ok(httparse::Status::Complete(length)) = httparse::ParserConfig::default()
+            // What some box adds in its own way is no reason to understand nothing.
+            .ignore_invalid_headers_in_responses(true)
+            .parse_response(&mut response, bytes)
+        else {
             return Err(NotHttp);
         };
         let status = response.code.ok_or(NotHttp)?;
-        let ours = response.headers.iter().any(|header| {
-            header.name.eq_ignore_ascii_case("upgrade")
-                && header
-                    .value
-                    .trim_ascii()
-                    .eq_ignore_ascii_case(PROTOCOL.as_bytes())
-        });
-        Ok(Some(match status {
-            101 if ours => Answer::Upgraded { length },
-            _ => Answer::Other { status, length },
-        }))
+        Ok(Some((make(status, &response), length)))
     }
+}
+
+/// Reads on for a while until the page that begins with `page` has said its title; empty if it has none.
+pub(super) async fn page_title(
+    stream: &mut (impl AsyncRead + Unpin),
+    mut page: BytesMut,
+) -> String {
+    let more = async {
+        while page.len() < MOST_PAGE && title(&page).is_none() {
+            if !stream.read_buf(&mut page).await.is_ok_and(|n| n > 0) {
+                break;
+            }
+        }
+    };
+    // The page's title is a courtesy: without it the status must do.
+    let _ = tokio::time::timeout(PAGE_WAIT, more).await;
+    title(&page).unwrap_or_default()
 }
 
 /// The title of an HTML page, safe to print.
@@ -77,7 +127,10 @@ pub(super) fn title(page: &[u8]) -> Option<String> {
 const START: &[u8] = b"HTTP/1.";
 /// The most bytes of a head.
 const MOST_HEAD: usize = 16 * 1024;
-const MOST_HEADERS: usize = 64;
+const MOST_HEADERS: usize = 128;
+/// How much of a page is read to find its title, and for how long.
+const MOST_PAGE: usize = 16 * 1024;
+const PAGE_WAIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +173,10 @@ mod tests {
             Err(NotHttp)
         );
         assert_eq!(
-            parse(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(65))),
+            parse(&format!(
+                "HTTP/1.1 200 OK\r\n{}\r\n",
+                "a: b\r\n".repeat(129)
+            )),
             Err(NotHttp)
         );
     }
