@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +24,8 @@ use super::tcp;
 pub(super) struct Base {
     under: Under,
     head: Option<Head>,
+    /// What has come from under it already.
+    early: Bytes,
 }
 
 /// The first bytes that come, which tell who is there.
@@ -64,7 +67,17 @@ impl Base {
     }
 
     const fn new(under: Under) -> Self {
-        Self { under, head: None }
+        Self {
+            under,
+            head: None,
+            early: Bytes::new(),
+        }
+    }
+
+    /// With bytes that came before it was one, and that are read first.
+    pub(super) fn with_early(mut self, early: Bytes) -> Self {
+        self.early = early;
+        self
     }
 
     /// Keeps the first bytes that will come.
@@ -116,12 +129,17 @@ impl AsyncRead for Base {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(match &mut self.under {
-            Under::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Under::Nested(tls) => Pin::new(tls).poll_read(cx, buf),
-            Under::Inside(end, _) => Pin::new(end).poll_read(cx, buf),
-            Under::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
-        })?;
+        if self.early.is_empty() {
+            ready!(match &mut self.under {
+                Under::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
+                Under::Nested(tls) => Pin::new(tls).poll_read(cx, buf),
+                Under::Inside(end, _) => Pin::new(end).poll_read(cx, buf),
+                Under::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
+            })?;
+        } else {
+            let fits = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early.split_to(fits));
+        }
         let came = &buf.filled()[before..];
         if !came.is_empty()
             && let Some(head) = self.head.take()

@@ -5,6 +5,7 @@
 //! [`Incoming::handshake`] and [`Secured::serve`], or from [`quic::Endpoint`] and [`quic::Incoming::handshake`], each
 //! of which is bounded in time, and none of which keeps the next viewer waiting. [`both`] has both on one port number.
 
+mod answer;
 mod base;
 pub mod both;
 pub mod dial;
@@ -13,6 +14,7 @@ mod link;
 mod listen;
 pub mod memory;
 pub mod plain;
+pub mod proxy;
 pub mod quic;
 pub mod race;
 mod sealed;

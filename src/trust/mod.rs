@@ -13,6 +13,7 @@ mod link;
 mod outer;
 mod pem;
 mod pin;
+mod proxy;
 mod qr;
 mod quic;
 mod store;
@@ -26,6 +27,9 @@ pub use known::KnownServers;
 pub use link::{DEFAULT_PORT, Link, LinkError, MAX_LINK, MAX_TOKEN};
 pub use outer::{Outer, OuterClient, Vouched, outer_client_config};
 pub use pin::{Pin, PinError};
+pub use proxy::proxy_client_config;
+#[cfg(test)]
+pub(crate) use proxy::proxy_client_config_trusting;
 pub use qr::qr;
 pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};
 pub use verify::{Policy, Rejection, Seen};

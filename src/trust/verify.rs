@@ -239,7 +239,7 @@ pub(super) fn seen(certificate: &CertificateDer<'_>) -> Option<Seen> {
 }
 
 /// The verifier's words, without what a person cannot use.
-fn reason(error: &rustls::Error) -> String {
+pub(super) fn reason(error: &rustls::Error) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the rest speak for themselves"

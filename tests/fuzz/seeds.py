@@ -116,3 +116,30 @@ for number, link in enumerate((
     "https://example.org/",
 )):
     put("link", f"{number}", link.encode())
+
+# Answers of proxies, behind the way in which they are asked (bit 0: with a password, bit 1: SOCKS) and the length of the
+# pieces in which they come.
+second = "TlRMTVNTUAACAAAAAAAAADAAAAAHggAAAQIDBAUGBwgAAAAAAAAAAA=="
+asked = "HTTP/1.1 407 Who?\r\nProxy-Authenticate: {}\r\n{}\r\n"
+granted = "HTTP/1.1 200 Connection established\r\n\r\nhello"
+page = "HTTP/1.1 403 Forbidden\r\nContent-Length: 30\r\n\r\n<title>Blocked by rule</title>"
+chunked = "Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nX: y\r\n"
+digest = 'Digest realm="a", nonce="b", qop="auth", algorithm=SHA-256, Basic realm="c"'
+for name, way, answers in (
+    ("granted", 0, granted),
+    ("old", 0, "HTTP/1.0 200 OK\nVia: x\n\n"),
+    ("page", 0, page),
+    ("asks", 0, asked.format('Basic realm="x"', "")),
+    ("basic", 1, asked.format('Basic realm="x"', "Content-Length: 0\r\n") + granted),
+    ("digest", 1, asked.format(digest, chunked) + granted),
+    ("stale", 1, (asked.format(digest + ", stale=true", chunked)) * 2 + granted),
+    ("ntlm", 1, asked.format("NTLM", chunked) + asked.format("NTLM " + second, "Content-Length: 3\r\n") + "abc" + granted),
+    ("negotiate", 1, asked.format("Negotiate, NTLM", chunked) * 2 + asked.format("NTLM " + second, chunked) + granted),
+):
+    put("proxy", name, bytes([way, 7]) + answers.encode())
+put("proxy", "socks", b"\x02\x03\x05\x00\x05\x00\x00\x01" + bytes(6) + b"hello")
+put("proxy", "socks_password", b"\x03\x03\x05\x02\x01\x00\x05\x00\x00\x03\x03cam\x01\xbbhello")
+words = ["HTTP/1.1 407 Who?\\r\\n", "HTTP/1.0 200 OK\\r\\n", "\\r\\n\\r\\n", "Proxy-Authenticate: ", "Proxy-Connection: ", "Connection: "]
+words += ["keep-alive", "close", "Content-Length: ", "Transfer-Encoding: chunked\\r\\n", "Negotiate ", "NTLM ", "Digest ", "Basic "]
+words += ['realm=\\"', 'nonce=\\"', 'qop=\\"auth\\"', "algorithm=SHA-256-sess", "stale=true", "<title>", "</title>", second]
+(seeds / "proxy.dict").write_text("# made by seeds.py\n" + "\n".join(f'"{word}"' for word in words) + "\n")

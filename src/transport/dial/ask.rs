@@ -1,15 +1,14 @@
 //! One HTTP request inside TLS, and whether the answer grants what it asks for.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use super::answer::{self, Answer, Head, Wanted};
 use super::{DialError, handshake};
+use crate::transport::answer::{self, Answer, Head, Wanted};
 use crate::transport::base::Base;
 
 /// What came of it.
@@ -33,9 +32,9 @@ pub(super) async fn ask(
     let asked = async {
         tls.write_all(request).await?;
         tls.flush().await?;
-        let mut head = Head::new(wanted);
+        let mut head = Head::default();
         loop {
-            match head.parse(&bytes) {
+            match head.parse(&bytes, wanted) {
                 Ok(Some(answer)) => return Ok(Some(answer)),
                 Ok(None) => {}
                 Err(answer::NotHttp) => return Ok(None),
@@ -59,23 +58,10 @@ pub(super) async fn ask(
             early: bytes.split_off(length),
         },
         Answer::Other { status, length } => {
-            let mut body = bytes.split_off(length);
-            let more = async {
-                while body.len() < MOST_PAGE && answer::title(&body).is_none() {
-                    if !tls.read_buf(&mut body).await.is_ok_and(|n| n > 0) {
-                        break;
-                    }
-                }
-            };
-            // The page's title is a courtesy: without it the status must do.
-            let _ = timeout(PAGE_WAIT, more).await;
-            let title = answer::title(&body).unwrap_or_default();
+            let title = answer::page_title(tls, bytes.split_off(length)).await;
             Asked::Refused { status, title }
         }
     })
 }
 
 const FIRST_READ: usize = 4096;
-/// How much of a page is read to find its title, and for how long.
-const MOST_PAGE: usize = 16 * 1024;
-const PAGE_WAIT: Duration = Duration::from_millis(500);

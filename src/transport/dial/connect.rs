@@ -19,18 +19,46 @@ pub(super) async fn connect(
     deadline: Instant,
     server: &str,
 ) -> Result<TcpStream, DialError> {
-    let addresses = addresses(host, port, deadline).await?;
+    reach(host, port, each, deadline)
+        .await
+        .map_err(|unreached| match unreached {
+            Unreached::NoName(source) => no_name(host, source),
+            Unreached::Failed(source) => DialError::connect(server, source),
+            Unreached::Lost(source) => DialError::Lost {
+                server: server.into(),
+                source,
+            },
+        })
+}
+
+/// Why there is no connection to a name or address.
+#[derive(Debug)]
+pub(in crate::transport) enum Unreached {
+    /// The name has no address.
+    NoName(io::Error),
+    /// None of the addresses took the connection; the error that says most.
+    Failed(io::Error),
+    /// One took it, and it was gone again.
+    Lost(io::Error),
+}
+
+/// Connects to whatever is at a name or address. Each address has so much time, all together have until `deadline`.
+pub(in crate::transport) async fn reach(
+    host: &str,
+    port: u16,
+    each: Duration,
+    deadline: Instant,
+) -> Result<TcpStream, Unreached> {
+    let addresses = lookup(host, port, deadline)
+        .await
+        .map_err(Unreached::NoName)?;
     let attempt = |address| async move { timeout(each, TcpStream::connect(address)).await? };
     let stream = race(addresses, attempt, telling, deadline)
         .await
         .map_err(|error| {
-            let error = error.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
-            DialError::connect(server, error)
+            Unreached::Failed(error.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
         })?;
-    tcp::tune(&stream).map_err(|source| DialError::Lost {
-        server: server.into(),
-        source,
-    })?;
+    tcp::tune(&stream).map_err(Unreached::Lost)?;
     Ok(stream)
 }
 
@@ -40,25 +68,28 @@ pub(super) async fn addresses(
     port: u16,
     deadline: Instant,
 ) -> Result<Vec<SocketAddr>, DialError> {
-    match host.parse::<IpAddr>() {
-        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-        Err(_) => resolve(host, port, deadline).await,
-    }
+    lookup(host, port, deadline)
+        .await
+        .map_err(|source| no_name(host, source))
 }
 
-async fn resolve(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
-    let failed = |source| DialError::NoName {
-        host: host.into(),
-        source,
-    };
-    let found: Vec<SocketAddr> = match timeout_at(deadline, lookup_host((host, port))).await {
-        Ok(found) => found.map_err(failed)?.take(MOST_ADDRESSES).collect(),
-        Err(late) => return Err(failed(late.into())),
-    };
+async fn lookup(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let found = timeout_at(deadline, lookup_host((host, port))).await??;
+    let found: Vec<SocketAddr> = found.take(MOST_ADDRESSES).collect();
     if found.is_empty() {
-        return Err(failed(io::Error::other("it has no address")));
+        return Err(io::Error::other("it has no address"));
     }
     Ok(found)
+}
+
+fn no_name(host: &str, source: io::Error) -> DialError {
+    DialError::NoName {
+        host: host.into(),
+        source,
+    }
 }
 
 /// The first connection that stands; otherwise the failure that says most, or none if there was none in time.

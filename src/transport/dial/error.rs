@@ -294,7 +294,8 @@ impl DialError {
     }
 }
 
-fn quoted(title: &str) -> String {
+/// A title behind a status, if there is one.
+pub(in crate::transport) fn quoted(title: &str) -> String {
     if title.is_empty() {
         String::new()
     } else {
@@ -319,7 +320,7 @@ pub enum Looks {
 }
 
 impl Looks {
-    pub(super) fn of(head: &[u8]) -> Self {
+    pub(in crate::transport) fn of(head: &[u8]) -> Self {
         let line = head
             .split(|byte| matches!(byte, b'\r' | b'\n'))
             .next()

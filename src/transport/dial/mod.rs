@@ -1,9 +1,8 @@
 //! From a viewer to a server: name, address, TCP, TLS, upgrade; or name, address, QUIC. Every wrong peer has its own
 //! words.
 
-mod answer;
 mod ask;
-mod connect;
+pub(in crate::transport) mod connect;
 mod error;
 mod handshake;
 mod portal;
@@ -16,13 +15,13 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use self::answer::Wanted;
-pub(super) use self::answer::title;
 use self::ask::{Asked, ask};
+pub(in crate::transport) use self::error::quoted;
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
 pub use self::sealed::{http, websocket};
+use super::answer::Wanted;
 use super::upgrade::PROTOCOL;
 use super::{Kind, Link};
 
@@ -108,12 +107,13 @@ pub async fn tls(
 
 /// When a port is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Port {
+pub(in crate::transport) enum Port {
     Always,
     IfUnusual,
 }
 
-fn authority(host: &str, port: u16, when: Port) -> String {
+/// A host and a port as HTTP writes them.
+pub(in crate::transport) fn authority(host: &str, port: u16, when: Port) -> String {
     let brackets = if host.contains(':') {
         ["[", "]"]
     } else {

@@ -7,9 +7,9 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::answer::Wanted;
 use super::ask::{Asked, ask};
 use super::{DialError, Port, Target, Timeouts, authority, connect, handshake, path};
+use crate::transport::answer::Wanted;
 use crate::transport::base::Base;
 use crate::transport::plain::{self, Mode};
 use crate::transport::sealed::{seal, websocket};

@@ -185,7 +185,7 @@ fn is_passing(status: StatusCode) -> bool {
 pub(super) fn refused<E>(status: StatusCode, page: &[u8]) -> Error<E> {
     Error::Refused {
         status: status.as_u16(),
-        title: crate::transport::dial::title(page).unwrap_or_default(),
+        title: crate::transport::answer::title(page).unwrap_or_default(),
     }
 }
 
