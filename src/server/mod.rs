@@ -29,7 +29,10 @@ use crate::{
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, quic},
+    transport::{
+        self, AcceptError, Incoming, Link, ListenError, Listener, Protocol, forwarded::Proxies,
+        quic,
+    },
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
@@ -151,6 +154,7 @@ impl Server {
         };
         let quic = config.quic.then(|| identity.quic_server_config());
         let (listeners, endpoints) = listen(&config.listen, quic).await?;
+        let proxies: Proxies = config.trusted_proxies.iter().copied().collect();
         let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
         let udp: Vec<SocketAddr> = endpoints.iter().map(quic::Endpoint::local).collect();
         let link = link(&config, &addresses, &identity);
@@ -189,6 +193,7 @@ impl Server {
             max_bps: config.max_bitrate,
         });
         for listener in listeners {
+            let listener = listener.trusting(proxies.clone());
             let span = info_span!("listener", addr = %listener.local());
             tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
         }

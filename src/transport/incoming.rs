@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::base::Base;
+use super::forwarded::Proxies;
 use super::link::RECORD;
 
 /// A TCP connection on which nothing has been said yet.
@@ -21,11 +22,22 @@ pub struct Incoming {
     tcp: TcpStream,
     peer: SocketAddr,
     place: Place,
+    proxies: Proxies,
 }
 
 impl Incoming {
-    pub(super) const fn new(tcp: TcpStream, peer: SocketAddr, place: Place) -> Self {
-        Self { tcp, peer, place }
+    pub(super) const fn new(
+        tcp: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        proxies: Proxies,
+    ) -> Self {
+        Self {
+            tcp,
+            peer,
+            place,
+            proxies,
+        }
     }
 
     /// Speaks TLS. Belongs into a task of its own: the other side may be as slow as `within` allows (10 s are usual).
@@ -34,18 +46,32 @@ impl Incoming {
         config: Arc<ServerConfig>,
         within: Duration,
     ) -> Result<Secured, AcceptError> {
-        let Self { tcp, peer, place } = self;
-        let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
-            session.set_buffer_limit(Some(RECORD))
-        });
+        let Self {
+            mut tcp,
+            peer,
+            place,
+            proxies,
+        } = self;
+        let accept = async {
+            let viewer = proxies.in_front(&mut tcp, peer).await;
+            let viewer = viewer.map_err(AcceptError::Proxied)?;
+            let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
+                session.set_buffer_limit(Some(RECORD))
+            });
+            let tls = accept.await.map_err(AcceptError::Tls)?;
+            Ok::<_, AcceptError>((tls, viewer))
+        };
         let done = place.hold(tokio::time::timeout(within, accept)).await?;
-        let tls = done
-            .map_err(|_| AcceptError::Slow)?
-            .map_err(AcceptError::Tls)?;
-        Ok(Secured { tls, peer, place })
+        let (tls, peer) = done.map_err(|_| AcceptError::Slow)??;
+        Ok(Secured {
+            tls,
+            peer,
+            place,
+            proxies,
+        })
     }
 
-    /// The other side's address.
+    /// The other side's address, which may be a proxy's.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -57,10 +83,11 @@ pub struct Secured {
     pub(super) tls: TlsStream<Base>,
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
+    pub(super) proxies: Proxies,
 }
 
 impl Secured {
-    /// The other side's address.
+    /// The other side's address, as a trusted proxy in front of TLS has told it.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -76,6 +103,9 @@ pub enum AcceptError {
     /// Too many others came while it was taking its time.
     #[error("gave way to newer connections")]
     Crowded,
+    /// A trusted proxy began to say where the viewer is, and did not keep to the PROXY protocol.
+    #[error("no PROXY header that is one, from a proxy that is trusted: {0}")]
+    Proxied(io::Error),
     /// It spoke no TLS 1.3, or did not like our certificate, or went away.
     #[error("no TLS: {0}")]
     Tls(io::Error),

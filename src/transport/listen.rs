@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
+use super::forwarded::Proxies;
 use super::incoming::{Crowd, Incoming};
 use super::tcp;
 
@@ -17,6 +18,7 @@ pub struct Listener {
     tcp: TcpListener,
     local: SocketAddr,
     crowd: Crowd,
+    proxies: Proxies,
 }
 
 impl Listener {
@@ -29,6 +31,7 @@ impl Listener {
             tcp,
             local,
             crowd: Crowd::default(),
+            proxies: Proxies::default(),
         })
     }
 
@@ -40,6 +43,12 @@ impl Listener {
             }
             done => done,
         }
+    }
+
+    /// The same, believing these proxies where viewers are.
+    #[must_use]
+    pub fn trusting(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// The next connection. Says nothing about who it is: nothing has been read yet.
@@ -55,7 +64,8 @@ impl Listener {
                         tracing::debug!(%peer, %error, "gone before it was accepted");
                         continue;
                     }
-                    return Incoming::new(stream, peer, self.crowd.enter());
+                    let (place, proxies) = (self.crowd.enter(), self.proxies.clone());
+                    return Incoming::new(stream, peer, place, proxies);
                 }
                 Err(error) if is_about_one_connection(&error) => {
                     tracing::debug!(%error, "gone before it was accepted");

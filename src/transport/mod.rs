@@ -8,6 +8,7 @@
 mod base;
 pub mod both;
 pub mod dial;
+pub mod forwarded;
 mod incoming;
 mod link;
 mod listen;

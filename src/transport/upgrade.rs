@@ -42,7 +42,12 @@ impl Secured {
         sealed: Arc<ServerConfig>,
         within: Duration,
     ) -> Result<Option<Link>, AcceptError> {
-        let Self { tls, peer, place } = self;
+        let Self {
+            tls,
+            peer,
+            place,
+            proxies,
+        } = self;
         let upgraded = Arc::new(OnceLock::new());
         let service = {
             let upgraded = Arc::clone(&upgraded);
@@ -50,8 +55,13 @@ impl Secured {
                 let response = match wanted(&request) {
                     Wanted::Page => page(&request),
                     Wanted::Link(kind, response) => {
+                        // Only these come by way of who reads HTTP.
+                        let viewer = match kind {
+                            Upgrade::Tunnel => peer,
+                            Upgrade::WebSocket => proxies.forwarded(request.headers(), peer),
+                        };
                         // Behind it no other request is read.
-                        let _first = upgraded.set(kind);
+                        let _first = upgraded.set((kind, viewer));
                         response
                     }
                 };
@@ -72,15 +82,15 @@ impl Secured {
             .map_err(AcceptError::Http)?;
         let mut tls = parts.io.into_inner();
         match upgraded.get() {
-            Some(Upgrade::Tunnel) => {
+            Some((Upgrade::Tunnel, _)) => {
                 let early = BytesMut::from(parts.read_buf);
                 let tls = TlsStream::Server(tls);
                 return Ok(Some(Link::tls(tls, early, peer, Kind::Tls)));
             }
-            Some(Upgrade::WebSocket) => {
+            Some((Upgrade::WebSocket, viewer)) => {
                 let socket = websocket::WebSocket::server(tls, parts.read_buf).await;
                 let base = Base::websocket(socket);
-                let link = seal::server(base, Kind::WebSocket, peer, sealed, within);
+                let link = seal::server(base, Kind::WebSocket, *viewer, sealed, within);
                 return place.hold(link).await?.map(Some);
             }
             None => {}
