@@ -7,7 +7,7 @@ use crate::{
     codec::Quality,
     playback::Latency,
     timeline::Limits,
-    transport::race::Ways,
+    transport::{forwarded::Range, race::Ways},
     trust::Link,
 };
 
@@ -43,6 +43,8 @@ pub struct Serve {
     pub linger: Duration,
     /// Viewers at once; more are told to come back later.
     pub max_viewers: usize,
+    /// Proxies in front of the server that are believed where viewers are.
+    pub trusted_proxies: Vec<Range>,
 }
 
 /// Where key and certificate come from.

@@ -122,6 +122,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("quinn", &["transport"]),
     ("tokio_rustls", &["transport"]),
     ("tokio_tungstenite", &["transport"]),
+    ("ppp", &["transport"]),
 ];
 
 /// Words that mark unfinished work or a look inside, wherever they stand.

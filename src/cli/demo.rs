@@ -50,6 +50,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         limits: Limits::default(),
         linger: LINGER,
         max_viewers: MAX_VIEWERS,
+        trusted_proxies: Vec::new(),
     };
     let runtime = runtime::build()?;
     let stop = CancellationToken::new();

@@ -14,6 +14,7 @@ use crate::{
     error::Error,
     server::{self, Notice, Server},
     timeline::Limits,
+    transport::forwarded::Range,
     trust,
 };
 
@@ -58,6 +59,9 @@ pub(super) struct Arguments {
     /// Viewers at once; more are told to come back later
     #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
     max_viewers: usize,
+    /// Proxy in front of the server that says where viewers are (PROXY protocol, X-Forwarded-For); may be given several times
+    #[arg(long, value_name = "ADDR[/BITS]")]
+    trusted_proxy: Vec<Range>,
 }
 
 impl From<Arguments> for Serve {
@@ -80,6 +84,7 @@ impl From<Arguments> for Serve {
             limits: Limits::default(),
             linger: LINGER,
             max_viewers: arguments.max_viewers,
+            trusted_proxies: arguments.trusted_proxy,
         }
     }
 }

@@ -30,7 +30,9 @@ use crate::{
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{self, Link, ListenError, Listener, Protocol, plain, quic},
+    transport::{
+        self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic,
+    },
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
@@ -157,6 +159,7 @@ impl Server {
         };
         let quic = config.quic.then(|| identity.quic_server_config());
         let (listeners, endpoints) = listen(&config.listen, quic).await?;
+        let proxies: Proxies = config.trusted_proxies.iter().copied().collect();
         let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
         let udp: Vec<SocketAddr> = endpoints.iter().map(quic::Endpoint::local).collect();
         let link = link(&config, &addresses, &identity);
@@ -197,7 +200,9 @@ impl Server {
         let (table, opened) = plain::Table::new();
         tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {
-            let listener = listener.with_sessions(table.clone());
+            let listener = listener
+                .with_sessions(table.clone())
+                .trusting(proxies.clone());
             let span = info_span!("listener", addr = %listener.local());
             tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
         }

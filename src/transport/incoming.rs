@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::base::Base;
+use super::forwarded::Proxies;
 use super::link::RECORD;
 use super::plain::Table;
 
@@ -23,6 +24,7 @@ pub struct Incoming {
     peer: SocketAddr,
     place: Place,
     sessions: Option<Table>,
+    proxies: Proxies,
 }
 
 impl Incoming {
@@ -31,12 +33,14 @@ impl Incoming {
         peer: SocketAddr,
         place: Place,
         sessions: Option<Table>,
+        proxies: Proxies,
     ) -> Self {
         Self {
             tcp,
             peer,
             place,
             sessions,
+            proxies,
         }
     }
 
@@ -47,27 +51,33 @@ impl Incoming {
         within: Duration,
     ) -> Result<Secured, AcceptError> {
         let Self {
-            tcp,
+            mut tcp,
             peer,
             place,
             sessions,
+            proxies,
         } = self;
-        let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
-            session.set_buffer_limit(Some(RECORD))
-        });
+        let accept = async {
+            let viewer = proxies.in_front(&mut tcp, peer).await;
+            let viewer = viewer.map_err(AcceptError::Proxied)?;
+            let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
+                session.set_buffer_limit(Some(RECORD))
+            });
+            let tls = accept.await.map_err(AcceptError::Tls)?;
+            Ok::<_, AcceptError>((tls, viewer))
+        };
         let done = place.hold(tokio::time::timeout(within, accept)).await?;
-        let tls = done
-            .map_err(|_| AcceptError::Slow)?
-            .map_err(AcceptError::Tls)?;
+        let (tls, peer) = done.map_err(|_| AcceptError::Slow)??;
         Ok(Secured {
             tls,
             peer,
             place,
             sessions,
+            proxies,
         })
     }
 
-    /// The other side's address.
+    /// The other side's address, which may be a proxy's.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -80,10 +90,11 @@ pub struct Secured {
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
     pub(super) sessions: Option<Table>,
+    pub(super) proxies: Proxies,
 }
 
 impl Secured {
-    /// The other side's address.
+    /// The other side's address, as a trusted proxy in front of TLS has told it.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -99,6 +110,9 @@ pub enum AcceptError {
     /// Too many others came while it was taking its time.
     #[error("gave way to newer connections")]
     Crowded,
+    /// A trusted proxy began to say where the viewer is, and did not keep to the PROXY protocol.
+    #[error("no PROXY header that is one, from a proxy that is trusted: {0}")]
+    Proxied(io::Error),
     /// It spoke no TLS 1.3, or did not like our certificate, or went away.
     #[error("no TLS: {0}")]
     Tls(io::Error),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
+use super::forwarded::Proxies;
 use super::incoming::{Crowd, Incoming};
 use super::plain::Table;
 use super::tcp;
@@ -19,6 +20,7 @@ pub struct Listener {
     local: SocketAddr,
     crowd: Crowd,
     sessions: Option<Table>,
+    proxies: Proxies,
 }
 
 impl Listener {
@@ -32,6 +34,7 @@ impl Listener {
             local,
             crowd: Crowd::default(),
             sessions: None,
+            proxies: Proxies::default(),
         })
     }
 
@@ -51,6 +54,12 @@ impl Listener {
         self
     }
 
+    /// The same, believing these proxies where viewers are.
+    #[must_use]
+    pub fn trusting(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
+    }
+
     /// The next connection. Says nothing about who it is: nothing has been read yet.
     ///
     /// Never fails: what goes wrong with one connection is not ours to worry about, and when the system has no more
@@ -64,8 +73,9 @@ impl Listener {
                         tracing::debug!(%peer, %error, "gone before it was accepted");
                         continue;
                     }
-                    let sessions = self.sessions.clone();
-                    return Incoming::new(stream, peer, self.crowd.enter(), sessions);
+                    let place = self.crowd.enter();
+                    let (sessions, proxies) = (self.sessions.clone(), self.proxies.clone());
+                    return Incoming::new(stream, peer, place, sessions, proxies);
                 }
                 Err(error) if is_about_one_connection(&error) => {
                     tracing::debug!(%error, "gone before it was accepted");

@@ -9,6 +9,7 @@ mod answer;
 mod base;
 pub mod both;
 pub mod dial;
+pub mod forwarded;
 mod incoming;
 mod link;
 mod listen;

@@ -51,23 +51,26 @@ impl Secured {
             peer,
             place,
             sessions,
+            proxies,
         } = self;
         let mut place = Some(place);
-        let visit = Arc::new(Visit::new(sessions, peer));
+        let visit = Arc::new(Visit::new(sessions));
         let upgraded = Arc::new(OnceLock::new());
         let service = {
             let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
             service_fn(move |mut request: Request<Body>| {
                 let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+                // Only what comes by way of who reads HTTP can have been forwarded by him.
+                let viewer = proxies.forwarded(request.headers(), peer);
                 async move {
-                    if let Some(answer) = visit.answer(&mut request).await {
+                    if let Some(answer) = visit.answer(&mut request, viewer).await {
                         return Ok(answer);
                     }
                     let response = match wanted(&request) {
                         Wanted::Page => page(&request),
                         Wanted::Link(kind, response) => {
                             // Behind it no other request is read.
-                            let _first = upgraded.set(kind);
+                            let _first = upgraded.set((kind, viewer));
                             response
                         }
                     };
@@ -88,15 +91,15 @@ impl Secured {
             .map_err(AcceptError::Http)?;
         let mut tls = parts.io.into_inner().into_inner();
         match upgraded.get() {
-            Some(Upgrade::Tunnel) => {
+            Some((Upgrade::Tunnel, _)) => {
                 let early = BytesMut::from(parts.read_buf);
                 let tls = TlsStream::Server(tls);
                 return Ok(Some(Link::tls(tls, early, peer, Kind::Tls)));
             }
-            Some(Upgrade::WebSocket) => {
+            Some((Upgrade::WebSocket, viewer)) => {
                 let socket = websocket::WebSocket::server(tls, parts.read_buf).await;
                 let base = Base::websocket(socket);
-                let link = seal::server(base, Kind::WebSocket, peer, sealed, within);
+                let link = seal::server(base, Kind::WebSocket, *viewer, sealed, within);
                 return match place {
                     Some(place) => place.hold(link).await?.map(Some),
                     None => link.await.map(Some),

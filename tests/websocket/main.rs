@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tunnelcast::transport::dial::{DialError, Timeouts};
+use tunnelcast::transport::forwarded::{Proxies, Range};
 use tunnelcast::transport::{AcceptError, Kind, Link, Ready};
-use tunnelcast::trust::{Pin, Policy, Rejection, Vouched, client_config};
+use tunnelcast::trust::{Pin, Policy, Rejection, Vouched, client_config, outer_client_config};
 
 use support::{Inspector, Manner, PATIENCE, SECOND, Server, dial, read, soon, write};
 
@@ -302,4 +303,46 @@ async fn a_viewer_that_does_not_read_leaves_less_than_24_kib_unsent() {
     let unsent = queued(here.peer(), there.peer());
     assert!(unsent <= 24 * 1024, "{unsent} bytes are unsent");
     drop(here);
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_is_believed_where_the_viewer_is() {
+    let trusted: Proxies = ["127.0.0.0/8".parse::<Range>().unwrap()]
+        .into_iter()
+        .collect();
+    for (proxies, by_header, by_request) in [
+        (trusted, "192.0.2.9:4096", "198.51.100.7:0"),
+        (Proxies::default(), "", "127.0.0.1"),
+    ] {
+        let mut server = Server::new();
+        server.listener = server.listener.trusting(proxies);
+        let config = server.identity.server_config();
+        // In front of TLS.
+        let asking = async {
+            let mut tcp = TcpStream::connect(server.listener.local()).await.unwrap();
+            tcp.write_all(b"PROXY TCP4 192.0.2.9 10.0.0.1 4096 443\r\n")
+                .await
+                .unwrap();
+            let any = outer_client_config("127.0.0.1").unwrap().tls();
+            let name = "127.0.0.1".try_into().unwrap();
+            TlsConnector::from(any).connect(name, tcp).await.is_ok()
+        };
+        let taking = async {
+            let incoming = server.listener.accept().await;
+            incoming.handshake(config, 5 * SECOND).await
+        };
+        let (asked, taken) = soon(async { tokio::join!(asking, taking) }).await;
+        assert_eq!(asked, taken.is_ok());
+        let peer = taken.map_or_else(|_| String::new(), |taken| taken.peer().to_string());
+        assert_eq!(peer, by_header);
+        // In the request.
+        let manner = Manner {
+            adds: "X-Forwarded-For: 203.0.113.5, 198.51.100.7\r\n",
+            ..Manner::default()
+        };
+        let inspector = Inspector::start(server.listener.local(), manner).await;
+        let (there, _here, _) = server.pair(inspector.port, b"").await;
+        let peer = there.peer().to_string();
+        assert!(peer.starts_with(by_request), "{peer}");
+    }
 }

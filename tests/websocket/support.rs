@@ -119,6 +119,8 @@ pub(crate) struct Manner {
     pub(crate) speaks: &'static SupportedProtocolVersion,
     /// Takes Upgrade out of requests, as squid does.
     pub(crate) strips: bool,
+    /// Puts these fields into requests.
+    pub(crate) adds: &'static str,
     /// After so many bytes to the server, or from it, it cuts everything.
     pub(crate) cut: Option<usize>,
 }
@@ -128,6 +130,7 @@ impl Default for Manner {
         Self {
             speaks: &rustls::version::TLS13,
             strips: false,
+            adds: "",
             cut: None,
         }
     }
@@ -182,8 +185,8 @@ async fn inspect(
     let (from_server, to_server) = tokio::io::split(server);
     let cut = manner.cut.unwrap_or(usize::MAX);
     tokio::select! {
-        () = carry(from_viewer, to_server, cut, manner.strips, &log) => {}
-        () = carry(from_server, to_viewer, cut, false, &log) => {}
+        () = carry(from_viewer, to_server, cut, manner, &log) => {}
+        () = carry(from_server, to_viewer, cut, manner, &log) => {}
     }
 }
 
@@ -191,18 +194,24 @@ async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut left: usize,
-    strips: bool,
+    manner: Manner,
     log: &Mutex<Vec<u8>>,
 ) {
     let mut chunk = [0; 4096];
     while let Ok(n @ 1..) = from.read(&mut chunk).await {
         log.lock().unwrap().extend_from_slice(&chunk[..n]);
-        let mut bytes = chunk[..n.min(left)].to_vec();
-        if strips && bytes.starts_with(b"GET ") {
-            let text = String::from_utf8(bytes).unwrap();
-            bytes = text.replace("Upgrade", "Nothing").into_bytes();
+        let n = n.min(left);
+        left -= n;
+        let mut bytes = chunk[..n].to_vec();
+        if bytes.starts_with(b"GET ") {
+            let mut text = String::from_utf8(bytes).unwrap();
+            if manner.strips {
+                text = text.replace("Upgrade", "Nothing");
+            }
+            bytes = text
+                .replacen("\r\n", &format!("\r\n{}", manner.adds), 1)
+                .into_bytes();
         }
-        left -= n.min(left);
         if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() || left == 0 {
             return;
         }

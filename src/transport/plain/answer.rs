@@ -31,17 +31,15 @@ pub(in crate::transport) type Answer = Response<Either<Full<Bytes>, Down>>;
 #[derive(Debug)]
 pub(in crate::transport) struct Visit {
     table: Option<Table>,
-    peer: SocketAddr,
     guest: watch::Sender<Option<Arc<Session>>>,
     gate: Gate,
 }
 
 impl Visit {
     /// Without a table there are no sessions.
-    pub(in crate::transport) fn new(table: Option<Table>, peer: SocketAddr) -> Self {
+    pub(in crate::transport) fn new(table: Option<Table>) -> Self {
         Self {
             table,
-            peer,
             guest: watch::Sender::default(),
             gate: Gate::default(),
         }
@@ -87,9 +85,13 @@ impl Visit {
         }
     }
 
-    /// The answer, if the request belongs to a session, or begins one. Whatever else it is, it is not told from any
+    /// The answer, if the request, from a viewer at `peer`, belongs to a session, or begins one. Whatever else it is, it is not told from any
     /// other request.
-    pub(in crate::transport) async fn answer<B>(&self, request: &mut Request<B>) -> Option<Answer>
+    pub(in crate::transport) async fn answer<B>(
+        &self,
+        request: &mut Request<B>,
+        peer: SocketAddr,
+    ) -> Option<Answer>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,13 +100,13 @@ impl Visit {
         let (id, asked) = query::parse(request.method(), request.uri().query()?)?;
         match asked {
             Asked::Stream => {
-                let (session, from) = table.begin(id, Mode::Streamed, self.peer)?;
+                let (session, from) = table.begin(id, Mode::Streamed, peer)?;
                 let down = Down::new(Arc::clone(&session), from?, self.gate.clone());
                 self.guest.send_replace(Some(session));
                 Some(answer(StatusCode::OK, Either::Right(down)))
             }
             Asked::Piece(number) => {
-                let session = self.piecewise(table, id, number)?;
+                let session = self.piecewise(table, id, number, peer)?;
                 self.guest.send_replace(Some(Arc::clone(&session)));
                 match session.pieces()?.get(number, &session).await {
                     Piece::Made(bytes) => Some(answer(StatusCode::OK, full(bytes))),
@@ -124,10 +126,16 @@ impl Visit {
         }
     }
 
-    fn piecewise(&self, table: &Table, id: Id, number: u64) -> Option<Arc<Session>> {
+    fn piecewise(
+        &self,
+        table: &Table,
+        id: Id,
+        number: u64,
+        peer: SocketAddr,
+    ) -> Option<Arc<Session>> {
         match (table.find(id), number) {
             (Some(session), _) => Some(session),
-            (None, 0) => Some(table.begin(id, Mode::Finite, self.peer)?.0),
+            (None, 0) => Some(table.begin(id, Mode::Finite, peer)?.0),
             (None, _) => None,
         }
     }

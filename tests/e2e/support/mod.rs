@@ -86,6 +86,7 @@ pub(crate) fn serve(video: &str) -> Serve {
         },
         linger: Duration::from_millis(200),
         max_viewers: MAX_VIEWERS,
+        trusted_proxies: Vec::new(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Server {
                 loop {
                     let (stream, peer) = listener.accept().await.unwrap();
                     came.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    let visit = Arc::new(Visit::new(Some(table.clone()), peer));
+                    let visit = Arc::new(Visit::new(Some(table.clone())));
                     connections.spawn(serve(stream, visit, crowd.clone(), limits));
                 }
             }
@@ -106,7 +106,7 @@ async fn serve(stream: TcpStream, visit: Arc<Visit>, crowd: Crowd, limits: Limit
     let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
         let visit = Arc::clone(&visit);
         async move {
-            let answer = visit.answer(&mut request).await;
+            let answer = visit.answer(&mut request, peer).await;
             Ok::<_, Infallible>(answer.unwrap_or_else(|| {
                 let mut page = Response::new(Either::Left(Full::from(PAGE)));
                 *page.status_mut() = StatusCode::NOT_FOUND;
