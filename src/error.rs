@@ -45,6 +45,14 @@ pub enum Error {
         /// `HOST:PORT`.
         server: String,
     },
+    /// The doctor found no way that works, and none of them says more.
+    #[error("no way to {server} works: {why}")]
+    NoWay {
+        /// `HOST:PORT`.
+        server: String,
+        /// As far as it is known.
+        why: String,
+    },
     /// The server will not have us.
     #[error("the server refused: {reason}")]
     Refused {
@@ -103,7 +111,9 @@ impl Error {
             | Self::NoPicture
             | Self::NoWindow => Status::Source,
             Self::Dial(err) if err.rejection().is_some() => Status::Refused,
-            Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } => Status::Unreachable,
+            Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } | Self::NoWay { .. } => {
+                Status::Unreachable
+            }
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
             Self::Listen(_) | Self::Trust(_) => Status::Usage,
             Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,

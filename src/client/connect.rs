@@ -8,7 +8,12 @@ use super::reach::{Reached, Target, reach};
 use crate::{
     config::Watch,
     error::Error,
-    transport::{Carrier, memory::Memory, race::Ways},
+    transport::{
+        Carrier,
+        dial::{self, DialError, Timeouts},
+        memory::Memory,
+        race::Ways,
+    },
     trust::{KnownServers, Pin, Policy, Rejection, Seen, client_config, quic_client_config},
 };
 
@@ -30,7 +35,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>) -> Result<Self, Error> {
+    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>, memory: Memory) -> Result<Self, Error> {
         let link = &config.link;
         let (policy, known) = match link.pin {
             Some(pin) => (Policy::Pinned(pin), None),
@@ -42,10 +47,6 @@ impl Connector {
                 (Policy::SystemOrKnown(known.clone()), Some(known))
             }
         };
-        let memory = config
-            .networks
-            .as_deref()
-            .map_or_else(Memory::of_user, Memory::open);
         let target = Target {
             host: link.host.clone(),
             port: link.port,
@@ -69,12 +70,45 @@ impl Connector {
 
     /// Connects, and sends `first` together with the request; asks the person where the server is a stranger.
     pub(super) async fn dial(&mut self, first: Bytes) -> Result<Reached, Error> {
-        let stranger = match reach(&self.target, first.clone()).await {
+        match reach(&self.target, first.clone()).await {
             Ok(reached) => return Ok(reached),
-            Err(err) => match err.rejection() {
-                Some(Rejection::Untrusted { seen, .. }) if self.known.is_some() => seen.clone(),
-                _ => return Err(Error::Dial(err)),
-            },
+            Err(err) => self.judge(err).await?,
+        }
+        Ok(reach(&self.target, first).await?)
+    }
+
+    /// Sees to it that the person has been asked about a stranger before several attempts are made at once.
+    ///
+    /// # Errors
+    /// The key is not accepted. A server that cannot be reached over TLS is none.
+    pub(super) async fn introduce(&mut self) -> Result<(), Error> {
+        if self.known.is_none() {
+            return Ok(());
+        }
+        let target = &self.target;
+        let dialled = dial::tls(
+            target.whom(),
+            Arc::clone(&target.tls),
+            &[],
+            Timeouts::default(),
+        )
+        .await;
+        match dialled {
+            Err(err) if err.rejection().is_some() => self.judge(err).await,
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whom it connects to.
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Asks the person where the server is a stranger; `Ok` if it is none any more.
+    async fn judge(&mut self, err: DialError) -> Result<(), Error> {
+        let stranger = match err.rejection() {
+            Some(Rejection::Untrusted { seen, .. }) if self.known.is_some() => seen.clone(),
+            _ => return Err(Error::Dial(err)),
         };
         let (ask, host, port) = (
             Arc::clone(&self.ask),
@@ -84,11 +118,10 @@ impl Connector {
         let pin = stranger.pin;
         let answer = tokio::task::spawn_blocking(move || ask.accept(&host, port, &stranger)).await;
         match answer.map_err(|err| Error::Runtime(std::io::Error::other(err)))? {
-            Ok(true) => self.accept(pin)?,
-            Ok(false) => return Err(Error::NotAccepted("you said no")),
-            Err(why) => return Err(Error::NotAccepted(why)),
+            Ok(true) => self.accept(pin),
+            Ok(false) => Err(Error::NotAccepted("you said no")),
+            Err(why) => Err(Error::NotAccepted(why)),
         }
-        Ok(reach(&self.target, first).await?)
     }
 
     /// How the same server is dialled again, over this carrier alone.

@@ -142,6 +142,9 @@ impl Desk {
 
     /// The connection is lost and will be tried again.
     pub(super) fn lost(&self, why: &str, pause: Duration) {
+        (self.news)(News::Lost {
+            why: why.to_owned(),
+        });
         self.words(Notice::Retrying {
             why: why.to_owned(),
             pause,

@@ -3,6 +3,7 @@
 mod backoff;
 mod connect;
 mod desk;
+pub mod doctor;
 mod moves;
 mod overlay;
 mod play;
@@ -33,6 +34,7 @@ use crate::{
     playback::{Options, Playback, Summary},
     present::{AudioSink, Command, Notice, Null, ScreenWriter},
     session::client::Want,
+    transport::memory::Memory,
     wire::{StreamName, Text},
 };
 
@@ -72,6 +74,11 @@ pub enum News {
     Closed {
         /// Why.
         reason: String,
+    },
+    /// The connection is lost, and will be tried again.
+    Lost {
+        /// Why.
+        why: String,
     },
     /// A line for a person.
     Word(String),
@@ -123,14 +130,26 @@ pub struct Outcome {
 ///
 /// # Errors
 /// What kept it from beginning at all: keys, threads, devices.
-#[expect(clippy::disallowed_methods, reason = "figures count from here")]
 pub async fn watch(
     config: Watch,
     outside: Outside,
     stop: CancellationToken,
 ) -> Result<Outcome, Error> {
+    let networks = config.networks.as_deref();
+    let memory = networks.map_or_else(Memory::of_user, Memory::open);
+    watch_with(config, memory, outside, stop).await
+}
+
+/// The same with this memory of networks.
+#[expect(clippy::disallowed_methods, reason = "figures count from here")]
+async fn watch_with(
+    config: Watch,
+    memory: Memory,
+    outside: Outside,
+    stop: CancellationToken,
+) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let mut connector = Connector::new(&config, Arc::clone(&outside.ask))?;
+    let mut connector = Connector::new(&config, Arc::clone(&outside.ask), memory)?;
     let (inner, events) = mpsc::channel(INNER);
     relay(outside.commands, inner.clone())?;
     let told = inner.clone();

@@ -29,6 +29,17 @@ pub(super) struct Target {
     pub(super) memory: Arc<Mutex<Memory>>,
 }
 
+impl Target {
+    /// The same as a dialler wants it.
+    pub(super) fn whom(&self) -> dial::Target<'_> {
+        dial::Target {
+            host: &self.host,
+            port: self.port,
+            stream: &self.path,
+        }
+    }
+}
+
 /// A link on which the server has answered.
 #[derive(Debug)]
 pub(super) struct Reached {
@@ -137,11 +148,7 @@ async fn attempt(
     first: Bytes,
     progress: Arc<watch::Sender<Progress>>,
 ) -> (Carrier, Result<Answered, DialError>) {
-    let whom = dial::Target {
-        host: &target.host,
-        port: target.port,
-        stream: &target.path,
-    };
+    let whom = target.whom();
     let timeouts = Timeouts::default();
     let linked = match carrier {
         Carrier::Udp => dial::quic(whom, &target.quic, &first, timeouts, &progress).await,
