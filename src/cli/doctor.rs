@@ -168,14 +168,14 @@ const HEADS: [&str; COLUMNS] = [
     "way",
     "works",
     "reached",
-    "picture",
+    "first pic",
     "round trip",
     "jitter",
     "rate",
     "pictures",
 ];
 /// Together as wide as a line.
-const WIDTHS: [usize; COLUMNS] = [10, 5, 9, 9, 12, 9, 13, 11];
+const WIDTHS: [usize; COLUMNS] = [10, 5, 9, 11, 12, 9, 12, 10];
 const WIDTH: usize = 78;
 const NONE: &str = "-";
 
@@ -203,7 +203,7 @@ mod tests {
         );
         assert!(
             words.starts_with(
-                "websocket yes     12.0 s  9999 ms      123 ms   0.0 ms   123 Mbit/s       9999"
+                "websocket yes     12.0 s    9999 ms      123 ms   0.0 ms  123 Mbit/s      9999"
             ),
             "{words}"
         );

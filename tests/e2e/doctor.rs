@@ -1,15 +1,26 @@
 //! `doctor`: every way tried for real, and what is said of the network.
 
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     process::Command,
-    time::Instant,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use tunnelcast::{transport::Kind, trust::Link};
+use tokio::net;
+use tokio_util::sync::CancellationToken;
+use tunnelcast::{
+    client::{
+        Ask,
+        doctor::{Report, examine},
+    },
+    transport::Kind,
+    trust::{Link, Seen},
+};
 
-use crate::support::{CARD, Ended, Program, SOON};
+use crate::support::{CARD, Ended, Program, SOON, TestServer, serve, soon, watch};
 
 fn doctor(link: &Link) -> Ended {
     Program::with(["doctor", &link.to_string()], |_| {}).end()
@@ -204,7 +215,146 @@ fn the_table_fits_a_terminal() {
     for line in table.lines() {
         assert!(line.chars().count() < 80, "{line}");
     }
-    for words in ["round trip", "quic", "Mbit/s", "verdict", "advice"] {
+    for words in ["round trip", "quic", "bit/s", "verdict", "advice"] {
         assert!(table.contains(words), "no {words} in {table}");
     }
+}
+
+/// Says yes, and counts.
+#[derive(Default)]
+struct Person(Mutex<u32>);
+
+impl Ask for Person {
+    fn accept(&self, _: &str, _: u16, _: &Seen) -> Result<bool, &'static str> {
+        *self.0.lock().unwrap() += 1;
+        Ok(true)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_asked_once_for_all_ways() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = TestServer::start(serve(CARD)).await;
+    let mut config = watch(server.link());
+    config.link.pin = None;
+    config.known_servers = Some(dir.path().join("known_servers"));
+    let person = Arc::new(Person::default());
+    let asked = Arc::<Person>::clone(&person);
+    let done = soon(
+        "a verdict",
+        examine(config, asked, CancellationToken::new()),
+    )
+    .await;
+    let done = done.unwrap();
+    assert!(done.error.is_none(), "{done:?}");
+    assert_eq!(done.report.verdict.best, Some("quic"), "{done:?}");
+    assert!(done.report.rungs.iter().all(|rung| rung.works), "{done:?}");
+    assert_eq!(*person.0.lock().unwrap(), 1);
+    server.shutdown().await;
+}
+
+/// What a firewall does to the packets of one UDP flow that go to the viewer.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// So many pass, and then none.
+    Packets(u64),
+    /// Those pass that fit into so many bytes each tenth of a second.
+    Tenth(usize),
+}
+
+/// Stands between a viewer and a server: TCP passes, UDP within a limit.
+async fn between(server: u16, limit: Limit) -> u16 {
+    let (listener, socket) = loop {
+        let listener = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.unwrap();
+        if let Ok(socket) = net::UdpSocket::bind(listener.local_addr().unwrap()).await {
+            break (listener, socket);
+        }
+    };
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut viewer, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let to = net::TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await;
+                let _cut = tokio::io::copy_bidirectional(&mut viewer, &mut to.unwrap()).await;
+            });
+        }
+    });
+    tokio::spawn(async move {
+        let (socket, mut flows) = (Arc::new(socket), HashMap::new());
+        let mut packet = vec![0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+            if !flows.contains_key(&from) {
+                let out = net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+                    .await
+                    .unwrap();
+                out.connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
+                let out = Arc::new(out);
+                flows.insert(from, Arc::clone(&out));
+                tokio::spawn(down(out, Arc::clone(&socket), from, limit));
+            }
+            let _lost = flows[&from].send(&packet[..length]).await;
+        }
+    });
+    port
+}
+
+async fn down(
+    from: Arc<net::UdpSocket>,
+    to: Arc<net::UdpSocket>,
+    viewer: SocketAddr,
+    limit: Limit,
+) {
+    let (mut packets, mut bytes, mut began) = (0, 0, Instant::now());
+    let mut packet = vec![0; 2048];
+    while let Ok(length) = from.recv(&mut packet).await {
+        if began.elapsed() > Duration::from_millis(100) {
+            (bytes, began) = (0, Instant::now());
+        }
+        packets += 1;
+        let passes = match limit {
+            Limit::Packets(most) => packets <= most,
+            Limit::Tenth(most) => bytes + length <= most,
+        };
+        if passes {
+            bytes += length;
+            let _lost = to.send_to(&packet[..length], viewer).await;
+        }
+    }
+}
+
+async fn behind(limit: Limit) -> Report {
+    let server = TestServer::start(serve("testcard:640x360@25")).await;
+    let mut link = server.link().clone();
+    link.port = between(link.port, limit).await;
+    let asked = Arc::new(Person::default());
+    let done = soon(
+        "a verdict",
+        examine(watch(&link), asked, CancellationToken::new()),
+    )
+    .await;
+    server.shutdown().await;
+    let done = done.unwrap();
+    assert!(done.error.is_none(), "{done:?}");
+    done.report
+}
+
+#[track_caller]
+fn is_throttled(report: &Report) {
+    let udp = report.probes.iter().find(|probe| probe.what == "udp");
+    assert!(udp.unwrap().words.starts_with("throttled"), "{report:?}");
+    assert_eq!(report.verdict.best, Some("tls"), "{report:?}");
+    assert!(report.verdict.verdict.contains("throttled"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn udp_that_is_silenced_while_it_plays_does_not_work_and_is_called_throttled() {
+    let report = behind(Limit::Packets(100)).await;
+    is_throttled(&report);
+    assert!(!report.rungs[0].works, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn udp_that_has_a_limit_is_called_throttled() {
+    is_throttled(&behind(Limit::Tenth(3000)).await);
 }

@@ -217,7 +217,7 @@ pub enum Trouble {
     Proxy,
     /// The server is there and says no.
     Denied,
-    /// Connected, and neither picture nor sound came.
+    /// Connected, and no picture came, or, where there is none, no sound.
     NoMedia,
     /// Media came and then came no more.
     Stalled,

@@ -149,7 +149,9 @@ impl Told {
     /// What is wrong with a viewer that ended because it was told to.
     fn fault(&self, figures: &Figures, reached: bool) -> Option<Fault> {
         let fault = |trouble, words: String| Some(Fault { trouble, words });
-        if figures.frames == 0 && figures.sounds == 0 {
+        let came = figures.frames > 0 || figures.sounds > 0;
+        // Where there is a picture, sound alone is not enough.
+        if self.connected.is_none() || !came {
             let within = MOST.as_secs();
             return match (&self.lost, reached) {
                 (Some(why), _) => fault(Trouble::Cut, format!("it was cut again and again: {why}")),
@@ -157,8 +159,12 @@ impl Told {
                 (None, true) => {
                     let word = self.word.as_deref();
                     let word = word.map_or_else(String::new, |word| format!(": {word}"));
-                    let words =
-                        format!("connected, but neither picture nor sound within {within} s{word}");
+                    let lacks = if came {
+                        "no picture"
+                    } else {
+                        "neither picture nor sound"
+                    };
+                    let words = format!("connected, but {lacks} within {within} s{word}");
                     fault(Trouble::NoMedia, words)
                 }
             };

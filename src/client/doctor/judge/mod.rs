@@ -151,11 +151,11 @@ impl Facts {
         }
     }
 
-    /// UDP begins well, and then what comes that way comes no more.
+    /// UDP begins well, and then nothing comes that way, or too little, though it does over TLS.
     fn stalled(&self) -> bool {
         let fell = matches!(
             self.trouble(Way::Quic),
-            Some(Trouble::Stalled | Trouble::Cut)
+            Some(Trouble::Stalled | Trouble::Cut | Trouble::NoMedia)
         );
         fell && self.works(Way::Tls)
     }

@@ -127,7 +127,8 @@ fn udp(facts: &Facts) -> Probe {
         return probe("udp", Some(false), words);
     }
     if facts.stalled() {
-        let words = format!("throttled: port {port} answers, and falls silent while it plays");
+        let words =
+            format!("throttled: port {port} answers, and then the media do not get through");
         return probe("udp", Some(false), words);
     }
     match facts.udp {
