@@ -284,16 +284,20 @@ async fn between(server: u16, limit: Limit) -> u16 {
         let (socket, mut flows) = (Arc::new(socket), HashMap::new());
         let mut packet = vec![0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut packet).await {
-            if !flows.contains_key(&from) {
-                let out = net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-                    .await
-                    .unwrap();
-                out.connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
-                let out = Arc::new(out);
-                flows.insert(from, Arc::clone(&out));
-                tokio::spawn(down(out, Arc::clone(&socket), from, limit));
-            }
-            let _lost = flows[&from].send(&packet[..length]).await;
+            let out = match flows.get(&from) {
+                Some(out) => Arc::clone(out),
+                None => {
+                    let out = net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+                        .await
+                        .unwrap();
+                    out.connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
+                    let out = Arc::new(out);
+                    flows.insert(from, Arc::clone(&out));
+                    tokio::spawn(down(Arc::clone(&out), Arc::clone(&socket), from, limit));
+                    out
+                }
+            };
+            let _lost = out.send(&packet[..length]).await;
         }
     });
     port
