@@ -112,7 +112,11 @@ impl Told {
         let figures = self.figures(summary.as_ref());
         let fault = match &error {
             Some(error) => Some(Fault::of(error)),
-            None => self.fault(&figures, summary.is_some_and(|all| all.transport.is_some())),
+            None => {
+                let reached = summary.is_some_and(|all| all.transport.is_some());
+                self.elsewhere(way)
+                    .or_else(|| self.fault(&figures, reached))
+            }
         };
         Tried {
             rung: Rung {
@@ -144,6 +148,15 @@ impl Told {
             frames: all.map_or(0, |all| all.frames_shown),
             sounds: all.map_or(0, |all| all.audio_packets),
         }
+    }
+
+    /// What came another way says nothing of this one.
+    fn elsewhere(&self, way: Way) -> Option<Fault> {
+        let there = self.connected.as_ref()?.transport;
+        (there != way.name()).then(|| Fault {
+            trouble: Trouble::Here,
+            words: format!("it went over {there} instead"),
+        })
     }
 
     /// What is wrong with a viewer that ended because it was told to.
