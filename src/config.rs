@@ -7,7 +7,7 @@ use crate::{
     codec::Quality,
     playback::Latency,
     timeline::Limits,
-    transport::{forwarded::Range, race::Ways},
+    transport::{forwarded::Range, proxy::Proxy, race::Ways},
     trust::Link,
 };
 
@@ -72,6 +72,8 @@ pub struct Watch {
     pub ways: Ways,
     /// Whether to go on where TLS is inspected.
     pub inspected: Inspected,
+    /// Through which proxy, for the ways over TCP.
+    pub proxy: Through,
     /// Whether the picture is wanted.
     pub video: bool,
     /// Whether the sound is wanted.
@@ -90,6 +92,18 @@ pub struct Watch {
     pub known_servers: Option<PathBuf>,
     /// The per-user file of networks on which UDP does not get through; the usual place if not given.
     pub networks: Option<PathBuf>,
+}
+
+/// Through which proxy a viewer goes.
+#[derive(Clone, Debug, Default)]
+pub enum Through {
+    /// The one that the environment or the system names, if there is one.
+    #[default]
+    WhatIsSet,
+    /// None, whatever is set.
+    Nothing,
+    /// This one.
+    This(Proxy),
 }
 
 /// What a viewer does on a network that inspects TLS.

@@ -7,7 +7,7 @@ use crate::{
     playback::{PlaybackError, SnapshotError},
     present::PresentError,
     session::SessionError,
-    transport::{ListenError, dial::DialError},
+    transport::{ListenError, dial::DialError, proxy::ProxyUrlError},
     trust::TrustError,
     wire::CloseCode,
 };
@@ -22,6 +22,9 @@ pub enum Error {
     /// The server cannot be reached, or is not the one that was meant.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// What is set as a proxy is none.
+    #[error(transparent)]
+    Proxy(#[from] ProxyUrlError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -44,6 +47,14 @@ pub enum Error {
     NotReached {
         /// `HOST:PORT`.
         server: String,
+    },
+    /// The doctor found no way that works, and none of them says more.
+    #[error("no way to {server} works: {why}")]
+    NoWay {
+        /// `HOST:PORT`.
+        server: String,
+        /// As far as it is known.
+        why: String,
     },
     /// The server will not have us.
     #[error("the server refused: {reason}")]
@@ -103,9 +114,11 @@ impl Error {
             | Self::NoPicture
             | Self::NoWindow => Status::Source,
             Self::Dial(err) if err.is_refusal() => Status::Refused,
-            Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } => Status::Unreachable,
+            Self::Dial(_) | Self::Session(_) | Self::NotReached { .. } | Self::NoWay { .. } => {
+                Status::Unreachable
+            }
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
-            Self::Listen(_) | Self::Trust(_) => Status::Usage,
+            Self::Listen(_) | Self::Trust(_) | Self::Proxy(_) => Status::Usage,
             Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,
             #[cfg(feature = "audio")]
             Self::Speaker(_) => Status::Internal,

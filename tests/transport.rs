@@ -113,6 +113,7 @@ const fn at(host: &str, port: u16) -> Target<'_> {
         host,
         port,
         stream: "cam",
+        proxy: None,
     }
 }
 

@@ -1,8 +1,8 @@
-//! Asking on the terminal whether a server that nobody vouches for is the right one.
+//! Asking on the terminal: whether a server that nobody vouches for is the right one, and who goes through a proxy.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::{client::Ask, trust::Seen};
+use crate::{client::Ask, transport::proxy::Credentials, trust::Seen};
 
 /// Asks on the terminal, if there is one.
 #[derive(Debug)]
@@ -32,5 +32,33 @@ impl Ask for Terminal {
             answer.trim().to_ascii_lowercase().as_str(),
             "y" | "yes"
         ))
+    }
+
+    fn credentials(&self, proxy: &str, realm: &str) -> Option<Credentials> {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(user) = set("TUNNELCAST_PROXY_USER") {
+            let password = set("TUNNELCAST_PROXY_PASSWORD").unwrap_or_default();
+            return Some(Credentials::new(user, password));
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let place = if realm.is_empty() {
+            String::new()
+        } else {
+            format!(" ({realm})")
+        };
+        let mut screen = io::stderr().lock();
+        write!(screen, "The proxy {proxy}{place} asks who you are. User: ").ok()?;
+        screen.flush().ok()?;
+        drop(screen);
+        let mut user = String::new();
+        io::stdin().lock().read_line(&mut user).ok()?;
+        let user = user.trim();
+        if user.is_empty() {
+            return None;
+        }
+        let password = rpassword::prompt_password("Password (not shown): ").ok()?;
+        Some(Credentials::new(user, password))
     }
 }

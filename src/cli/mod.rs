@@ -4,6 +4,7 @@ mod ask;
 mod bitrate;
 mod demo;
 mod devices;
+mod doctor;
 mod duration;
 mod output;
 mod runtime;
@@ -42,6 +43,8 @@ enum Verb {
     Serve(serve::Arguments),
     /// See and hear what a link leads to
     Watch(watch::Arguments),
+    /// Try every way to a server for real, and say what this network does to each
+    Doctor(doctor::Arguments),
     /// List cameras with their formats, microphones and speakers
     Devices,
 }
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(demo) => demo::run(demo, &output),
         Verb::Serve(serve) => serve::run(serve, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
+        Verb::Doctor(doctor) => doctor::run(doctor, &output),
         Verb::Devices => devices::run(&output),
     };
     match result {

@@ -163,6 +163,8 @@ fn tell(output: &Output, news: &News) -> Result<(), Error> {
         News::Closed { reason } => {
             output.event("closed", &serde_json::json!({ "reason": reason }), "")
         }
+        // A line for a person comes beside it.
+        News::Lost { .. } => Ok(()),
         News::Word(word) => {
             output.note(word);
             Ok(())

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::{Output, bitrate, duration, viewer};
 use crate::{
-    config::{Inspected, Watch},
+    config::{Inspected, Through, Watch},
     error::Error,
     playback::Latency,
-    transport::{Kind, race::Ways},
+    transport::{Kind, proxy::Proxy, race::Ways},
     trust::Link,
 };
 
@@ -42,6 +42,10 @@ pub(super) struct Options {
     /// How to get there: auto (whatever gets through best), quic, tls, websocket or http
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = ways)]
     transport: Ways,
+    /// Proxy for the ways over TCP, as http://, https:// or socks5://HOST:PORT, or none; its user and password are asked
+    /// for, or are in TUNNELCAST_PROXY_USER and TUNNELCAST_PROXY_PASSWORD [default: HTTPS_PROXY, ALL_PROXY, NO_PROXY]
+    #[arg(long, value_name = "URL", value_parser = through)]
+    proxy: Option<Through>,
     /// Where the network inspects TLS: seal (go on, everything sealed for the server's own key inside), or refuse
     #[arg(long, value_name = "WHAT", default_value = "seal", value_parser = inspected)]
     inspected: Inspected,
@@ -65,6 +69,7 @@ impl Options {
             link,
             ways: self.transport,
             inspected: self.inspected,
+            proxy: self.proxy.unwrap_or_default(),
             video: !self.no_video,
             audio: !self.no_audio,
             max_bitrate: self.max_bitrate,
@@ -99,6 +104,17 @@ fn ways(text: &str) -> Result<Ways, String> {
     Kind::from_name(text)
         .map(Ways::Only)
         .ok_or_else(|| "auto, quic, tls, websocket or http".to_owned())
+}
+
+pub(super) fn through(text: &str) -> Result<Through, String> {
+    if text == "none" {
+        return Ok(Through::Nothing);
+    }
+    let proxy = Proxy::parse(text).map_err(|err| err.to_string())?;
+    if proxy.has_credentials() {
+        return Err("whoever lists this machine's processes can read a password here: leave it out, and be asked, or use TUNNELCAST_PROXY_USER and TUNNELCAST_PROXY_PASSWORD".to_owned());
+    }
+    Ok(Through::This(proxy))
 }
 
 fn inspected(text: &str) -> Result<Inspected, String> {

@@ -10,6 +10,9 @@ pub(super) fn connected(connected: &Connected) -> String {
         ),
         None => format!("connected over {}", connected.transport),
     };
+    if let Some(proxy) = &connected.proxy {
+        words.push_str(&format!("; through the proxy {proxy}"));
+    }
     if let Some(by) = &connected.inspected {
         words.push_str(&format!(
             "; this network is inspected by {by}, all is sealed inside"

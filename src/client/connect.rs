@@ -1,14 +1,22 @@
 //! From a link to a connection with the server that was meant.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::ladder;
 use super::reach::{Reached, Target, reach};
 use crate::{
-    config::Watch,
+    config::{Through, Watch},
     error::Error,
-    transport::{Carrier, memory::Memory, race::Ways},
+    transport::{
+        Carrier,
+        dial::DialError,
+        memory::Memory,
+        proxy::{Credentials, Proxy, ProxyError, of_environment},
+        race::Ways,
+    },
     trust::{
         KnownServers, Pin, Policy, Rejection, Seen, client_config, outer_client_config,
         quic_client_config, sealed_client_config,
@@ -22,6 +30,13 @@ pub trait Ask: Send + Sync {
     /// # Errors
     /// Nobody can be asked, with the reason.
     fn accept(&self, host: &str, port: u16, seen: &Seen) -> Result<bool, &'static str>;
+
+    /// The user and the password for `proxy`, which calls what they are for `realm` (it may be empty); `None` if nobody
+    /// can or will say.
+    fn credentials(&self, proxy: &str, realm: &str) -> Option<Credentials> {
+        let _nobody = (proxy, realm);
+        None
+    }
 }
 
 /// Connects to one server, again and again.
@@ -33,7 +48,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>) -> Result<Self, Error> {
+    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>, memory: Memory) -> Result<Self, Error> {
         let link = &config.link;
         let (policy, known) = match link.pin {
             Some(pin) => (Policy::Pinned(pin), None),
@@ -45,10 +60,6 @@ impl Connector {
                 (Policy::SystemOrKnown(known.clone()), Some(known))
             }
         };
-        let memory = config
-            .networks
-            .as_deref()
-            .map_or_else(Memory::of_user, Memory::open);
         let target = Target {
             host: link.host.clone(),
             port: link.port,
@@ -59,6 +70,7 @@ impl Connector {
             quic: quic_client_config(policy, &link.host, link.port)?,
             ways: config.ways,
             inspected: config.inspected,
+            proxy: proxy(config)?,
             memory: Arc::new(Mutex::new(memory)),
         };
         Ok(Self { target, known, ask })
@@ -71,12 +83,52 @@ impl Connector {
 
     /// Connects, and sends `first` together with the request; asks the person where the server is a stranger.
     pub(super) async fn dial(&mut self, first: Bytes) -> Result<Reached, Error> {
-        let stranger = match reach(&self.target, first.clone()).await {
-            Ok(reached) => return Ok(reached),
-            Err(err) => match err.rejection() {
-                Some(Rejection::Untrusted { seen, .. }) if self.known.is_some() => seen.clone(),
-                _ => return Err(Error::Dial(err)),
-            },
+        for _ in 0..QUESTIONS {
+            match reach(&self.target, first.clone()).await {
+                Ok(reached) => return Ok(reached),
+                Err(err) => self.judge(err).await?,
+            }
+        }
+        Ok(reach(&self.target, first).await?)
+    }
+
+    /// Sees to it that the person has been asked about a stranger before several attempts are made at once.
+    ///
+    /// # Errors
+    /// The key is not accepted. A server that cannot be reached over TLS is none.
+    pub(super) async fn introduce(&mut self) -> Result<(), Error> {
+        for _ in 0..QUESTIONS {
+            match ladder::tcp(&self.target, &[]).await {
+                Err(err) if err.is_refusal() => self.judge(err).await?,
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whom it connects to.
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Asks the person where the server is a stranger, or a proxy wants to know who is there; `Ok` if another attempt may
+    /// do better.
+    async fn judge(&mut self, err: DialError) -> Result<(), Error> {
+        if let (DialError::Proxy(ProxyError::NeedsCredentials { realm, .. }), Some(proxy)) =
+            (&err, &self.target.proxy)
+            && !proxy.has_credentials()
+        {
+            let (ask, name, realm) = (Arc::clone(&self.ask), proxy.name(), realm.clone());
+            let answer = tokio::task::spawn_blocking(move || ask.credentials(&name, &realm)).await;
+            let Ok(Some(credentials)) = answer else {
+                return Err(Error::Dial(err));
+            };
+            self.target.proxy = Some(proxy.clone().with_credentials(credentials));
+            return Ok(());
+        }
+        let stranger = match err.rejection() {
+            Some(Rejection::Untrusted { seen, .. }) if self.known.is_some() => seen.clone(),
+            _ => return Err(Error::Dial(err)),
         };
         let (ask, host, port) = (
             Arc::clone(&self.ask),
@@ -86,11 +138,10 @@ impl Connector {
         let pin = stranger.pin;
         let answer = tokio::task::spawn_blocking(move || ask.accept(&host, port, &stranger)).await;
         match answer.map_err(|err| Error::Runtime(std::io::Error::other(err)))? {
-            Ok(true) => self.accept(pin)?,
-            Ok(false) => return Err(Error::NotAccepted("you said no")),
-            Err(why) => return Err(Error::NotAccepted(why)),
+            Ok(true) => self.accept(pin),
+            Ok(false) => Err(Error::NotAccepted("you said no")),
+            Err(why) => Err(Error::NotAccepted(why)),
         }
-        Ok(reach(&self.target, first).await?)
     }
 
     /// How the same server is dialled again, over this carrier alone.
@@ -98,7 +149,7 @@ impl Connector {
         Target {
             ways: match self.target.ways {
                 Ways::All => Ways::Over(carrier),
-                only => only,
+                Ways::Over(_) | Ways::Only(_) => self.target.ways,
             },
             ..self.target.clone()
         }
@@ -123,3 +174,18 @@ impl Connector {
         Ok(())
     }
 }
+
+/// The proxy that was named, or that is set for this host. One that is only set leads to other machines.
+fn proxy(config: &Watch) -> Result<Option<Proxy>, Error> {
+    let host = config.link.host.as_str();
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match &config.proxy {
+        Through::Nothing => Ok(None),
+        Through::This(proxy) => Ok(Some(proxy.clone())),
+        Through::WhatIsSet if here => Ok(None),
+        Through::WhatIsSet => Ok(of_environment(host, config.link.port)?),
+    }
+}
+
+/// A person may be asked about a proxy, and then about a server.
+const QUESTIONS: usize = 2;

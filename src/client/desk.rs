@@ -90,6 +90,8 @@ impl Desk {
                 why: None,
                 inspected: None,
                 front: None,
+                proxy: None,
+                pieces: None,
                 first_frame_ms: None,
                 server_key: None,
             },
@@ -123,12 +125,16 @@ impl Desk {
             took,
             why,
             between,
+            proxy,
+            pieces,
             ..
         } = there;
         self.connected.transport = link.kind().name();
         self.connected.reached_ms = Some(took.as_secs_f64() * 1000.0);
         self.connected.why.clone_from(why);
         self.connected.inspected = between.as_ref().and_then(Between::inspected);
+        self.connected.proxy.clone_from(proxy);
+        self.connected.pieces = *pieces;
         self.connected.front = between.as_ref().and_then(Between::front);
         self.connected.server_key = link.server_key().map(|pin| pin.to_string());
         self.about.cipher = link.cipher();
@@ -156,6 +162,9 @@ impl Desk {
 
     /// The connection is lost and will be tried again.
     pub(super) fn lost(&self, why: &str, pause: Duration) {
+        (self.news)(News::Lost {
+            why: why.to_owned(),
+        });
         self.words(Notice::Retrying {
             why: why.to_owned(),
             pause,

@@ -58,11 +58,17 @@ impl fmt::Display for Between {
     }
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) link: Link,
+    pub(super) between: Option<Between>,
+    /// Over HTTP: whether the answers come in pieces.
+    pub(super) pieces: Option<bool>,
+}
+
 /// Tries the ways over TCP that are allowed, one after the other; the first link that stands is taken.
-pub(super) async fn tcp(
-    target: &Target,
-    first: &[u8],
-) -> Result<(Link, Option<Between>), DialError> {
+pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialError> {
     let network = Network::current(&target.host);
     let known = remembered(target, &network);
     let order = known
@@ -72,7 +78,7 @@ pub(super) async fn tcp(
     let mut told: Option<DialError> = None;
     for kind in order {
         let (err, seen) = match attempt(kind, target, first).await {
-            Ok((link, outer)) => {
+            Ok((link, outer, pieces)) => {
                 let between = outer.and_then(|outer| between(&outer, &link));
                 info!(%kind, ?between, "over TCP");
                 let inside = between.is_some().then_some(kind);
@@ -86,7 +92,11 @@ pub(super) async fn tcp(
                             by,
                         })
                     }
-                    between => Ok((link, between)),
+                    between => Ok(Found {
+                        link,
+                        between,
+                        pieces,
+                    }),
                 };
             }
             Err(err) => (err, kind != Kind::Tls),
@@ -111,25 +121,23 @@ async fn attempt(
     kind: Kind,
     target: &Target,
     first: &[u8],
-) -> Result<(Link, Option<Outer>), DialError> {
+) -> Result<(Link, Option<Outer>, Option<bool>), DialError> {
     let (whom, timeouts) = (target.whom(), Timeouts::default());
     let inner = Arc::clone(&target.inner);
     match kind {
         Kind::Tls => {
             let link = dial::tls(whom, Arc::clone(&target.tls), first, timeouts).await?;
-            Ok((link, None))
+            Ok((link, None, None))
         }
         Kind::WebSocket => {
-            let done = dial::websocket(whom, &target.outer, inner, first, timeouts).await?;
-            Ok((done.0, Some(done.1)))
+            let (link, outer) =
+                dial::websocket(whom, &target.outer, inner, first, timeouts).await?;
+            Ok((link, Some(outer), None))
         }
         Kind::Http => {
             let (link, outer, mode) =
                 dial::http(whom, &target.outer, inner, first, timeouts).await?;
-            if mode == Mode::Finite {
-                info!("something on the way holds answers back: they come in pieces");
-            }
-            Ok((link, Some(outer)))
+            Ok((link, Some(outer), Some(mode == Mode::Finite)))
         }
         Kind::Quic => Err(target.timed_out()),
     }

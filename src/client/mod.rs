@@ -3,6 +3,7 @@
 mod backoff;
 mod connect;
 mod desk;
+pub mod doctor;
 mod ladder;
 mod moves;
 mod overlay;
@@ -34,6 +35,7 @@ use crate::{
     playback::{Options, Playback, Summary},
     present::{AudioSink, Command, Notice, Null, ScreenWriter},
     session::client::Want,
+    transport::memory::Memory,
     wire::{StreamName, Text},
 };
 
@@ -74,6 +76,11 @@ pub enum News {
         /// Why.
         reason: String,
     },
+    /// The connection is lost, and will be tried again.
+    Lost {
+        /// Why.
+        why: String,
+    },
     /// A line for a person.
     Word(String),
 }
@@ -89,6 +96,12 @@ pub struct Connected {
     /// Who vouches for the reverse proxy or CDN in front of the server; all is sealed inside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub front: Option<String>,
+    /// The proxy that leads there, `HOST:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Whether something on the way holds back answers that do not end, so that they come in pieces; for `http` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<bool>,
     /// From when it was dialled until the server's first word.
     pub reached_ms: Option<f64>,
     /// Why not over a better way, where it was tried and one is allowed.
@@ -130,14 +143,26 @@ pub struct Outcome {
 ///
 /// # Errors
 /// What kept it from beginning at all: keys, threads, devices.
-#[expect(clippy::disallowed_methods, reason = "figures count from here")]
 pub async fn watch(
     config: Watch,
     outside: Outside,
     stop: CancellationToken,
 ) -> Result<Outcome, Error> {
+    let networks = config.networks.as_deref();
+    let memory = networks.map_or_else(Memory::of_user, Memory::open);
+    watch_with(config, memory, outside, stop).await
+}
+
+/// The same with this memory of networks.
+#[expect(clippy::disallowed_methods, reason = "figures count from here")]
+async fn watch_with(
+    config: Watch,
+    memory: Memory,
+    outside: Outside,
+    stop: CancellationToken,
+) -> Result<Outcome, Error> {
     let started = Instant::now();
-    let mut connector = Connector::new(&config, Arc::clone(&outside.ask))?;
+    let mut connector = Connector::new(&config, Arc::clone(&outside.ask), memory)?;
     let (inner, events) = mpsc::channel(INNER);
     relay(outside.commands, inner.clone())?;
     let told = inner.clone();

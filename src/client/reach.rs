@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{debug, info};
 
-use super::ladder::{self, Between};
+use super::ladder::{self, Between, Found};
 use crate::config::Inspected;
 use crate::drive::Early;
 use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::transport::memory::{Memory, Network};
+use crate::transport::proxy::Proxy;
 use crate::transport::race::{Beside, Event, Output, Plan, Race, Udp, Ways, Why};
 use crate::transport::{Carrier, Link, Ready};
 use crate::trust::{OuterClient, QuicClient};
@@ -31,6 +32,7 @@ pub(super) struct Target {
     pub(super) outer: OuterClient,
     pub(super) quic: QuicClient,
     pub(super) inspected: Inspected,
+    pub(super) proxy: Option<Proxy>,
     pub(super) ways: Ways,
     pub(super) memory: Arc<Mutex<Memory>>,
 }
@@ -45,11 +47,13 @@ impl Target {
         }
     }
 
+    /// The same as a dialler wants it.
     pub(super) fn whom(&self) -> dial::Target<'_> {
         dial::Target {
             host: &self.host,
             port: self.port,
             stream: &self.path,
+            proxy: self.proxy.as_ref(),
         }
     }
 
@@ -66,6 +70,10 @@ pub(super) struct Reached {
     pub(super) link: Link,
     /// Who stands between.
     pub(super) between: Option<Between>,
+    /// The proxy that leads there.
+    pub(super) proxy: Option<String>,
+    /// Over HTTP: whether the answers come in pieces.
+    pub(super) pieces: Option<bool>,
     /// What it has said.
     pub(super) early: Early,
     /// How long it took.
@@ -85,6 +93,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
         udp: broken.map_or(Udp::Unknown, |broken| Udp::Broken {
             ago: now.duration_since(broken.since).unwrap_or_default(),
         }),
+        proxied: target.proxy.is_some(),
         ..Plan::default()
     };
     let mut race: Race<DialError> = Race::new(plan, Instant::now());
@@ -134,6 +143,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                 let Some(Answered {
                     link,
                     between,
+                    pieces,
                     early,
                 }) = answered
                 else {
@@ -147,9 +157,13 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                     tokio::spawn(listen(attempts, heard, target.clone()));
                 }
                 let why = report.why.filter(|why| !matches!(why, Why::NotAllowed));
+                let proxied = report.winner == Carrier::Tcp;
+                let proxy = target.proxy.as_ref().filter(|_| proxied);
                 return Ok(Reached {
                     link,
                     between,
+                    proxy: proxy.map(Proxy::name),
+                    pieces,
                     early,
                     took: report.took,
                     why: why.map(|why| why.to_string()),
@@ -157,10 +171,33 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
             }
             Output::Failed(failure) => {
                 let told = failure.into_told();
-                return Err(told.map_or_else(|| target.timed_out(), |(_, err)| err));
+                let err = told.map_or_else(|| target.timed_out(), |(_, err)| err);
+                return Err(explained(err, target).await);
             }
             Output::Over => return Err(target.timed_out()),
         }
+    }
+}
+
+/// The same, or what is behind it.
+async fn explained(err: DialError, target: &Target) -> DialError {
+    let like_a_portal = matches!(
+        err,
+        DialError::Rejected { .. }
+            | DialError::TimedOut { .. }
+            | DialError::Refused { .. }
+            | DialError::Silent { .. }
+            | DialError::NotTls { .. }
+            | DialError::NoTunnel { .. }
+            | DialError::Unreachable { .. }
+            | DialError::Lost { .. }
+    );
+    if !like_a_portal || target.proxy.is_some() {
+        return err;
+    }
+    match dial::portal(&target.host, HTTP, PORTAL).await {
+        Some(page) => DialError::Portal { page },
+        None => err,
     }
 }
 
@@ -168,6 +205,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
 struct Answered {
     link: Link,
     between: Option<Between>,
+    pieces: Option<bool>,
     early: Early,
 }
 
@@ -181,23 +219,28 @@ async fn attempt(
         Carrier::Udp => {
             let timeouts = Timeouts::default();
             let link = dial::quic(target.whom(), &target.quic, &first, timeouts, &progress).await;
-            link.map(|link| (link, None))
+            link.map(|link| Found {
+                link,
+                between: None,
+                pieces: None,
+            })
         }
         Carrier::Tcp => ladder::tcp(&target, &first).await,
     };
     let answered = match linked {
-        Ok((link, between)) => answer(link, between, &target).await,
+        Ok(found) => answer(found, &target).await,
         Err(err) => Err(err),
     };
     (carrier, answered)
 }
 
 /// Waits for the server's first word: a link that stands is not yet one that carries anything.
-async fn answer(
-    mut link: Link,
-    between: Option<Between>,
-    target: &Target,
-) -> Result<Answered, DialError> {
+async fn answer(found: Found, target: &Target) -> Result<Answered, DialError> {
+    let Found {
+        mut link,
+        between,
+        pieces,
+    } = found;
     let mut early = Early::default();
     let mut nothing = BytesMut::new();
     loop {
@@ -211,6 +254,7 @@ async fn answer(
                 return Ok(Answered {
                     link,
                     between,
+                    pieces,
                     early,
                 });
             }
@@ -249,6 +293,10 @@ async fn listen(
 pub(super) fn locked(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Where a captive portal is looked for, and for how long.
+const HTTP: u16 = 80;
+const PORTAL: Duration = Duration::from_secs(1);
 
 /// How long a server may take for its first word.
 const WORDLESS: Duration = Duration::from_secs(5);

@@ -30,9 +30,7 @@ use crate::{
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{
-        self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic,
-    },
+    transport::{self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic},
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };

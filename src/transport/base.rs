@@ -1,10 +1,5 @@
 //! What carries a TLS session: bytes in order, both ways, and a word on when more is wanted.
 
-#![expect(
-    dead_code,
-    reason = "what goes through proxies and inside HTTP comes next"
-)]
-
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

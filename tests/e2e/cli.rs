@@ -47,6 +47,7 @@ fn every_verb_explains_itself() {
             ],
         ),
         (&["demo", "--help"], &["--video", "--headless"]),
+        (&["doctor", "--help"], &["LINK", "--known-servers"]),
         (&["devices", "--help"], &["cameras"]),
     ] {
         let (status, out, err) = run(verb);

@@ -10,6 +10,7 @@
 )]
 
 mod cli;
+mod doctor;
 mod film;
 mod hostile_servers;
 mod hostile_viewers;

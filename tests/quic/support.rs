@@ -85,6 +85,7 @@ pub(crate) const fn at(host: &str, port: u16) -> Target<'_> {
         host,
         port,
         stream: "cam",
+        proxy: None,
     }
 }
 

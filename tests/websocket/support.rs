@@ -86,6 +86,7 @@ pub(crate) async fn dial(
         host,
         port,
         stream: "cam",
+        proxy: None,
     };
     let outer = outer_client_config(host).unwrap();
     let inner = sealed_client_config(Policy::Pinned(pin), host, port).unwrap();

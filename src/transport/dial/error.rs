@@ -6,6 +6,7 @@ use std::io;
 use rustls::AlertDescription;
 
 use crate::transport::Kind;
+use crate::transport::proxy::{ErrorKind, ProxyError};
 use crate::trust::{Rejection, printable};
 
 /// Why there is no link. Each is one line for a person; `server` is `HOST:PORT`, with `/udp` behind it where it
@@ -144,6 +145,9 @@ pub enum DialError {
         /// What happened, safe to print.
         why: String,
     },
+    /// There is no way through the proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// What ends TLS there reads along, and that was not to be put up with.
     #[error(
         "this network inspects what goes to {server} (the certificate there is issued by {by}), and --inspected refuse says not to go on: ask its administrator to leave that server out, or allow it, since all would be sealed inside"
@@ -237,6 +241,7 @@ impl DialError {
             | Self::NoTunnel { .. }
             | Self::Stripped { .. }
             | Self::Plain { .. }
+            | Self::Proxy(_)
             | Self::Inspected { .. }
             | Self::Portal { .. }
             | Self::Unsealed { .. }
@@ -271,6 +276,7 @@ impl DialError {
             | Self::Slow { .. }
             | Self::NotTls { .. }
             | Self::Inspected { .. }
+            | Self::Proxy(_)
             | Self::Portal { .. }
             | Self::Unfinished { .. }
             | Self::NotOurs { .. }
@@ -280,6 +286,13 @@ impl DialError {
 
     /// Whether it is a refusal, which trying again does not change.
     pub const fn is_refusal(&self) -> bool {
+        if let Self::Proxy(error) = self {
+            let kind = error.kind();
+            return matches!(
+                kind,
+                ErrorKind::NeedsCredentials | ErrorKind::WrongCredentials
+            );
+        }
         matches!(self, Self::Rejected { .. } | Self::Inspected { .. })
     }
 

@@ -22,6 +22,8 @@ pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
 pub use self::sealed::{http, websocket};
 use super::answer::Wanted;
+use super::base::Base;
+use super::proxy::{self, Proxy};
 use super::upgrade::PROTOCOL;
 use super::{Kind, Link};
 
@@ -55,6 +57,27 @@ pub struct Target<'a> {
     pub port: u16,
     /// The path of the request, without the slash in front: the stream's name, behind what a reverse proxy has there.
     pub stream: &'a str,
+    /// What leads there, for the ways over TCP; `None`: directly.
+    pub proxy: Option<&'a Proxy>,
+}
+
+impl Target<'_> {
+    /// TCP to there, or what stands for it.
+    async fn connect(
+        self,
+        timeouts: Timeouts,
+        deadline: Instant,
+        server: &str,
+    ) -> Result<Base, DialError> {
+        let Self { host, port, .. } = self;
+        match self.proxy {
+            Some(proxy) => Ok(proxy::connect(proxy, host, port, timeouts.connect, deadline).await?),
+            None => {
+                let tcp = connect::connect(host, port, timeouts.connect, deadline, server).await?;
+                Ok(tcp.into())
+            }
+        }
+    }
 }
 
 /// Connects over TLS and asks to upgrade.
@@ -68,7 +91,9 @@ pub async fn tls(
     first: &[u8],
     timeouts: Timeouts,
 ) -> Result<Link, DialError> {
-    let Target { host, port, stream } = target;
+    let Target {
+        host, port, stream, ..
+    } = target;
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
     let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;

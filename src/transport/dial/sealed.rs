@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::ask::{Asked, ask};
-use super::{DialError, Port, Target, Timeouts, authority, connect, handshake, path};
+use super::{DialError, Port, Target, Timeouts, authority, handshake, path};
 use crate::transport::answer::Wanted;
 use crate::transport::base::Base;
 use crate::transport::plain::{self, Mode};
@@ -35,7 +35,9 @@ pub async fn websocket(
     first: &[u8],
     timeouts: Timeouts,
 ) -> Result<(Link, Outer), DialError> {
-    let Target { host, port, stream } = target;
+    let Target {
+        host, port, stream, ..
+    } = target;
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
     let (mut tls, shown) = open(target, outer, timeouts, deadline).await?;
@@ -74,21 +76,25 @@ pub async fn http(
     first: &[u8],
     timeouts: Timeouts,
 ) -> Result<(Link, Outer, Mode), DialError> {
-    let Target { host, port, stream } = target;
+    let Target {
+        host, port, stream, ..
+    } = target;
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
     let shown = Arc::new(OnceLock::new());
     let open = {
         let (host, stream, outer) = (host.to_owned(), stream.to_owned(), outer.clone());
-        let shown = Arc::clone(&shown);
+        let (shown, proxy) = (Arc::clone(&shown), target.proxy.cloned());
         move || {
             let (host, stream, outer) = (host.clone(), stream.clone(), outer.clone());
+            let proxy = proxy.clone();
             let shown = Arc::clone(&shown);
             async move {
                 let target = Target {
                     host: &host,
                     port,
                     stream: &stream,
+                    proxy: proxy.as_ref(),
                 };
                 // Later ones have as long as the first.
                 let deadline = Instant::now() + timeouts.overall;
@@ -126,9 +132,9 @@ pub(super) async fn open(
 ) -> Result<(TlsStream<Base>, Outer), DialError> {
     let Target { host, port, .. } = target;
     let server = authority(host, port, Port::Always);
-    let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
+    let base = target.connect(timeouts, deadline, &server).await?;
     let (config, silence) = (outer.tls(), timeouts.silence);
-    let tls = handshake::handshake(tcp.into(), host, config, silence, deadline, &server).await?;
+    let tls = handshake::handshake(base, host, config, silence, deadline, &server).await?;
     let shown = tls.get_ref().1.peer_certificates();
     match shown.and_then(|chain| outer.verdict(chain)) {
         Some(shown) => Ok((tls, shown)),

@@ -48,11 +48,16 @@ impl Memory {
                 let dir = dirs.state_dir().unwrap_or_else(|| dirs.cache_dir());
                 Self::open(&dir.join("networks"))
             }
-            None => Self {
-                path: None,
-                list: List::default(),
-                inside: Inside::default(),
-            },
+            None => Self::private(),
+        }
+    }
+
+    /// A memory that knows nothing at first, and lasts as long as this value.
+    pub fn private() -> Self {
+        Self {
+            path: None,
+            list: List::default(),
+            inside: Inside::default(),
         }
     }
 

@@ -177,6 +177,7 @@ mod tests {
                     host: "127.0.0.1",
                     port,
                     stream: "cam",
+                    proxy: None,
                 };
                 let progress = watch::Sender::new(Progress::Silent);
                 dial::quic(target, &viewer, b"x", Timeouts::default(), &progress).await

@@ -127,6 +127,7 @@ async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn 
             host: &link.host,
             port: link.port,
             stream: &link.stream,
+            proxy: None,
         },
         config,
         &pending,

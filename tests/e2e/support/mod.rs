@@ -96,6 +96,7 @@ pub(crate) fn watch(link: &Link) -> Watch {
         link: link.clone(),
         ways: tunnelcast::transport::race::Ways::All,
         inspected: tunnelcast::config::Inspected::Seal,
+        proxy: tunnelcast::config::Through::WhatIsSet,
         video: true,
         audio: true,
         max_bitrate: None,

@@ -188,6 +188,7 @@ pub(crate) async fn dial(link: &trust::Link, first: &[u8]) -> Link {
         host: &link.host,
         port: link.port,
         stream: &link.stream,
+        proxy: None,
     };
     dial::tls(target, config, first, timeouts).await.unwrap()
 }

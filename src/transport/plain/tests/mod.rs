@@ -70,7 +70,7 @@ impl Server {
                     let (stream, peer) = listener.accept().await.unwrap();
                     came.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     let visit = Arc::new(Visit::new(Some(table.clone())));
-                    connections.spawn(serve(stream, visit, crowd.clone(), limits));
+                    connections.spawn(serve(stream, peer, visit, crowd.clone(), limits));
                 }
             }
         });
@@ -101,7 +101,13 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, visit: Arc<Visit>, crowd: Crowd, limits: Limits) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    visit: Arc<Visit>,
+    crowd: Crowd,
+    limits: Limits,
+) {
     tcp::tune(&stream).unwrap();
     let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
         let visit = Arc::clone(&visit);
