@@ -109,7 +109,12 @@ impl Told {
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
-        let figures = self.figures(summary.as_ref());
+        let elsewhere = self.elsewhere(way);
+        let figures = if elsewhere.is_some() {
+            Figures::default()
+        } else {
+            self.figures(summary.as_ref())
+        };
         let fault = match &error {
             Some(error) => Some(Fault::of(error)),
             None => {

@@ -166,6 +166,6 @@ impl Probe {
     }
 }
 
-const NOT_KNOWN: &str = "not known, as nothing got so far";
+const NOT_KNOWN: &str = "not known";
 /// Addresses that are named.
 const SHOWN: usize = 3;
