@@ -93,6 +93,9 @@ impl Pieces {
             }
             let Some(bytes) = gather(&mut from, session).await else {
                 self.made.send_modify(|made| made.all = true);
+                // Whoever is told that this is the end has been given all before it.
+                let told = asked.wait_for(|asked| asked.below > number && asked.waiting == 0);
+                drop(told.await);
                 return;
             };
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -130,32 +130,32 @@ async fn carry<O, F, S, E>(
         return;
     }
     let downs = async {
-        match begun {
-            Begun::Stream(stream) => stream.carry(&to).await,
-            Begun::Pieces(lanes) => lanes.carry(&asking, &to).await,
+        let carried = async {
+            match begun {
+                Begun::Stream(stream) => stream.carry(&to).await,
+                Begun::Pieces(lanes) => lanes.carry(&asking, &to).await,
+            }
+        };
+        tokio::select! {
+            // Nobody is left to read; what he wrote may still be on its way.
+            done = carried => if let Err(Error::Left) = done { Ok(()) } else { done },
+            () = dropped(&to) => Ok(()),
         }
     };
     let mut downs = pin!(downs);
-    let ended = async {
-        // When one direction has come to its end, the other may say what it has left to say.
-        tokio::select! {
-            done = &mut ups => {
-                done?;
-                timeout(LINGER, downs).await.unwrap_or(Ok(()))
-            }
-            done = &mut downs => {
-                done?;
-                timeout(LINGER, ups).await.unwrap_or(Ok(()))
-            }
-        }
+    // When one direction has come to its end, the other may say what it has left to say.
+    let ended = tokio::select! {
+        done = &mut ups => match done {
+            Ok(()) => timeout(LINGER, downs).await.unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        },
+        done = &mut downs => match done {
+            Ok(()) => timeout(LINGER, ups).await.unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        },
     };
-    tokio::select! {
-        ended = ended => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "no longer carried inside HTTP");
-            }
-        }
-        () = dropped(&to) => {}
+    if let Err(error) = ended {
+        tracing::debug!(%error, "no longer carried inside HTTP");
     }
 }
 

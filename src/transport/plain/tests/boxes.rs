@@ -68,8 +68,13 @@ async fn relay(
         }
         Does::CloseAfterAnswer if !long => return one_answer(viewer, server).await,
         Does::LoseAnswers if !long && number % 2 == 1 => {
+            let (mut from_viewer, _to_viewer) = viewer.split();
+            let (mut from_server, mut to_server) = server.split();
             let mut answer = [0; 1024];
-            server.read(&mut answer).await?;
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_viewer, &mut to_server) => {}
+                _ = from_server.read(&mut answer) => {}
+            }
             return Ok(());
         }
         Does::Delay(delay) if !long => return delayed(viewer, server, delay).await,

@@ -110,9 +110,17 @@ async fn a_post_that_is_too_long_is_refused_and_its_number_stays_free() {
     let mut server = Server::new().await;
     let (id, _long) = begun(&server).await;
     assert_eq!(post(&server, id, 0, &vec![7; MOST_UP + 1]).await, 413);
-    assert_eq!(post(&server, id, 0, &vec![8; MOST_UP]).await, 200);
-    let mut end = server.accept().await;
-    assert_eq!(read(&mut end, 1).await, [8]);
+    let longest = vec![8; MOST_UP];
+    let query = format!("t={id}&n=0");
+    let addr = server.addr;
+    let (answer, mut end) = tokio::join!(ask(addr, Method::POST, &query, longest.clone()), async {
+        let mut end = server.accept().await;
+        assert_eq!(read(&mut end, MOST_UP).await, longest);
+        end
+    },);
+    assert_eq!(answer.0, 200);
+    assert_eq!(post(&server, id, 1, b"a").await, 200);
+    assert_eq!(read(&mut end, 1).await, b"a");
 }
 
 #[tokio::test]

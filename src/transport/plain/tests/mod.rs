@@ -8,7 +8,9 @@ mod visits;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -38,7 +40,7 @@ struct Server {
     opened: mpsc::Receiver<Opened>,
     crowd: Crowd,
     /// Connections that have come so far.
-    came: Arc<std::sync::atomic::AtomicUsize>,
+    came: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -60,7 +62,7 @@ impl Server {
         let addr = listener.local_addr().unwrap();
         let (table, opened) = Table::new();
         let crowd = Crowd::default();
-        let came = Arc::<std::sync::atomic::AtomicUsize>::default();
+        let came = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
             let (table, crowd, came) = (table.clone(), crowd.clone(), Arc::clone(&came));
@@ -68,7 +70,7 @@ impl Server {
                 let mut connections = JoinSet::new();
                 loop {
                     let (stream, peer) = listener.accept().await.unwrap();
-                    came.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    came.fetch_add(1, Ordering::SeqCst);
                     let visit = Arc::new(Visit::new(Some(table.clone())));
                     connections.spawn(serve(stream, peer, visit, crowd.clone(), limits));
                 }
@@ -92,7 +94,7 @@ impl Server {
     }
 
     fn connections(&self) -> usize {
-        self.came.load(std::sync::atomic::Ordering::SeqCst)
+        self.came.load(Ordering::SeqCst)
     }
 
     /// Waits until nothing of any session is left.
@@ -140,12 +142,13 @@ async fn dial(addr: SocketAddr, mode: Mode) -> (DuplexStream, Arc<Opener>) {
     (end.unwrap(), opener)
 }
 
+/// What opens a connection.
+type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
 /// Held by whatever may still open connections.
 struct Opener(SocketAddr);
 
-fn opener_of(
-    opener: &Arc<Opener>,
-) -> impl Fn() -> futures_like::Opening + Send + Sync + 'static + use<> {
+fn opener_of(opener: &Arc<Opener>) -> impl Fn() -> Opening + Send + Sync + 'static + use<> {
     let opener = Arc::clone(opener);
     move || {
         let addr = opener.0;
@@ -155,14 +158,6 @@ fn opener_of(
             Ok(stream)
         })
     }
-}
-
-mod futures_like {
-    //! The type of what opens a connection.
-    use super::{TcpStream, io};
-    use std::pin::Pin;
-
-    pub(super) type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 }
 
 /// Waits until nothing is left of a viewer's side.
@@ -206,7 +201,7 @@ impl Lengths {
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length)
-        .map(|i| (i % 251) as u8 ^ (i / 251) as u8)
+        .map(|i| u8::try_from((i % 251) ^ (i / 251 % 256)).unwrap())
         .collect()
 }
 
