@@ -165,6 +165,7 @@ mod tests {
         let grid = Grid::for_size(Size::new(160, 16).unwrap());
         Arc::new(Rung {
             id: 1,
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),

@@ -69,6 +69,7 @@ fn frame(level: Level, number: u64) -> Arc<Frame> {
         capture: MediaTime::from_micros(number),
         rung: Arc::new(Rung {
             id: rung_of(level),
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),

@@ -91,7 +91,11 @@ impl Feed for Fake {
 const RUNG: RungId = 7;
 
 fn rung(kind: RungKind) -> Arc<Rung> {
-    Arc::new(Rung { id: RUNG, kind })
+    Arc::new(Rung {
+        id: RUNG,
+        kind,
+        source: None,
+    })
 }
 
 fn cells_rung() -> Arc<Rung> {
