@@ -95,6 +95,12 @@ impl Feed for Subscription {
         }
     }
 
+    fn ahead(&mut self, bytes: usize) {
+        if let Some(view) = &mut self.view {
+            view.ahead(bytes);
+        }
+    }
+
     fn steps(&self) -> usize {
         self.view.as_ref().map_or(1, View::steps)
     }

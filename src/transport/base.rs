@@ -10,9 +10,11 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::tcp;
@@ -22,6 +24,19 @@ use super::tcp;
 pub(super) struct Base {
     under: Under,
     head: Option<Head>,
+    answer: Answer,
+}
+
+/// How long the other side takes for its first answer. While TLS shakes hands each waits for the other, so that it is a
+/// round trip, to the very end, whatever lies between.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// It was asked nothing.
+    None,
+    /// Something was sent then.
+    Awaited(Instant),
+    /// It came so long after what was sent before.
+    Took(Duration),
 }
 
 /// The first bytes that come, which tell who is there.
@@ -56,7 +71,11 @@ impl Base {
     }
 
     const fn new(under: Under) -> Self {
-        Self { under, head: None }
+        Self {
+            under,
+            head: None,
+            answer: Answer::None,
+        }
     }
 
     /// Keeps the first bytes that will come.
@@ -70,6 +89,20 @@ impl Base {
             Under::Tcp(tcp) => tcp.peer_addr(),
             Under::Nested(tls) => tls.get_ref().0.peer_addr(),
             Under::Inside(_, peer) => Ok(*peer),
+        }
+    }
+
+    /// How long the other side took for its first answer; `None` before.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        match self.answer {
+            Answer::Took(took) => Some(took),
+            Answer::None | Answer::Awaited(_) => None,
+        }
+    }
+
+    fn wrote(&mut self) {
+        if let Answer::None | Answer::Awaited(_) = self.answer {
+            self.answer = Answer::Awaited(Instant::now());
         }
     }
 
@@ -103,6 +136,11 @@ impl AsyncRead for Base {
             Under::Inside(end, _) => Pin::new(end).poll_read(cx, buf),
         })?;
         let came = &buf.filled()[before..];
+        if let Answer::Awaited(since) = self.answer
+            && !came.is_empty()
+        {
+            self.answer = Answer::Took(since.elapsed());
+        }
         if !came.is_empty()
             && let Some(head) = self.head.take()
         {
@@ -119,11 +157,13 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.under {
+        let written = ready!(match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Under::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
             Under::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
-        }
+        })?;
+        self.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -131,11 +171,13 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.under {
+        let written = ready!(match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Under::Nested(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
             Under::Inside(end, _) => Pin::new(end).poll_write_vectored(cx, slices),
-        }
+        })?;
+        self.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -74,6 +74,8 @@ struct Fake {
     video: VecDeque<VideoStep>,
     /// How many steps of the picture were asked for.
     taken: usize,
+    /// How much was said to go at once, each time that a coarse picture was to go ahead.
+    ahead: Vec<usize>,
 }
 
 impl Feed for Fake {
@@ -85,6 +87,10 @@ impl Feed for Fake {
         let step = self.video.pop_front()?;
         self.taken += 1;
         Some(step)
+    }
+
+    fn ahead(&mut self, bytes: usize) {
+        self.ahead.push(bytes);
     }
 }
 
