@@ -170,6 +170,7 @@ impl World {
             stream,
             rung: Arc::new(Rung {
                 id: 1,
+                source: None,
                 kind: RungKind::Cells { grid, header },
             }),
             frames: BTreeMap::new(),

@@ -109,6 +109,7 @@ fn examples() -> Vec<(&'static str, Said)> {
         (
             "rung of cells",
             Said::Server(ServerControl::Rung(RungInfo {
+                source: None,
                 id: 1,
                 coding: Coding::Cells,
                 width: 1280,
@@ -120,6 +121,7 @@ fn examples() -> Vec<(&'static str, Said)> {
         (
             "rung of whole pictures",
             Said::Server(ServerControl::Rung(RungInfo {
+                source: None,
                 id: 2,
                 coding: Coding::Whole,
                 width: 640,

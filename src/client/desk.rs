@@ -12,7 +12,7 @@ use super::reach::Reached;
 use super::{Connected, News, SECOND, Switched, snapshot_name};
 use crate::config::Watch;
 use crate::error::Error;
-use crate::media::Size;
+use crate::media::Rung;
 use crate::playback::{self, Playback, SnapshotError, Summary, Traffic, write_snapshot};
 use crate::present::{Command, Notice, ScreenWriter};
 use crate::wire::SourceState;
@@ -29,6 +29,8 @@ pub(super) struct Desk {
     about: About,
     /// The picture of the current subscription was shown.
     shown: bool,
+    /// Figures were told since, while a snapshot was wanted of a picture that is no smaller copy of it.
+    waited: bool,
     video: bool,
     source: Option<(SourceState, String)>,
     snapshot: Option<PathBuf>,
@@ -101,6 +103,7 @@ impl Desk {
                 ..About::default()
             },
             shown: false,
+            waited: false,
             video: config.video,
             source: None,
             snapshot: config.snapshot.clone(),
@@ -181,8 +184,12 @@ impl Desk {
         self.tell_connected(None);
     }
 
-    /// The picture's size.
-    pub(super) fn sized(&mut self, size: Size) {
+    /// What the pictures that follow are.
+    pub(super) fn sized(&mut self, rung: &Rung) {
+        let size = rung.size();
+        if let Some(screen) = &self.screen {
+            screen.own_size(rung.source_size());
+        }
         if self.about.size.replace(size) == Some(size) {
             return;
         }
@@ -229,6 +236,10 @@ impl Desk {
         let regular = self.next_stats + SECOND;
         self.next_stats = if regular > now { regular } else { now + SECOND };
         let second = self.playback.stats(traffic, now);
+        if self.shown && self.snapshot.is_some() && std::mem::replace(&mut self.waited, true) {
+            // The line does not take the picture as it is.
+            self.take_asked();
+        }
         if let Some(screen) = &self.screen {
             screen.statistics(overlay::lines(&self.about, &second));
         }
@@ -254,14 +265,14 @@ impl Desk {
         match inner {
             Inner::Command(Command::Quit) => return Some(Wish::Close),
             Inner::Command(command) => self.command(command),
-            Inner::Playback(playback::News::Picture { after }) => {
+            Inner::Playback(playback::News::Picture { after, copy }) => {
                 self.shown = true;
                 if let Some(screen) = &self.screen {
                     screen.words(None);
                 }
                 self.tell_connected(Some(after));
-                if let Some(path) = self.snapshot.take() {
-                    self.take_snapshot(path, Why::Asked);
+                if !copy {
+                    self.take_asked();
                 }
             }
             Inner::Playback(playback::News::Sound(notice)) => self.say(notice.to_string()),
@@ -315,6 +326,12 @@ impl Desk {
         match &self.screen {
             Some(screen) => screen.message(text),
             None => self.say(text),
+        }
+    }
+
+    fn take_asked(&mut self) {
+        if let Some(path) = self.snapshot.take() {
+            self.take_snapshot(path, Why::Asked);
         }
     }
 

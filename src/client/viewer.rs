@@ -298,7 +298,7 @@ impl Viewer {
     fn play(&mut self, event: Event, now: Instant) {
         self.settle(&event, now);
         match &event {
-            Event::Rung(rung) => self.desk.sized(rung.size()),
+            Event::Rung(rung) => self.desk.sized(rung),
             Event::FrameEnd { .. } | Event::Audio(_) => self.media = true,
             Event::Welcome(_)
             | Event::Subscribed { .. }

@@ -71,6 +71,11 @@ impl Ladder {
         Step { level, every }
     }
 
+    /// The level of the last step.
+    pub fn coarsest(&self) -> Level {
+        self.step(usize::MAX).level
+    }
+
     /// Whether any step is of that level.
     pub fn has(&self, level: Level) -> bool {
         self.table().iter().any(|(other, _)| *other == level)

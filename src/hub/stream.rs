@@ -46,6 +46,8 @@ pub(super) struct Lately {
     opening: u64,
     /// Calls whoever makes the frames.
     maker: Option<Waker>,
+    /// The newest picture that could not be made at some level.
+    missed: u64,
 }
 
 /// The right to fill a stream, from the opening of its source until [`Stream::close`] or the next opening.
@@ -95,6 +97,7 @@ impl Stream {
                 settled: 0,
                 opening: 0,
                 maker: None,
+                missed: 0,
             }),
             frames: std::array::from_fn(|_| watch::Sender::new(0)),
             sounds: watch::Sender::new(0),
@@ -224,6 +227,20 @@ impl Filler {
         self.apply(|lately| lately.maker = Some(maker));
     }
 
+    /// Nobody makes frames any more: what there is stays.
+    pub fn off_demand(&self) {
+        if self.apply(|lately| lately.maker = None) {
+            self.stream.wake_all();
+        }
+    }
+
+    /// The picture of this number cannot be made at some level: nobody should wait for it there.
+    pub fn miss(&self, number: u64) {
+        if self.apply(|lately| lately.missed = number) {
+            self.stream.wake_all();
+        }
+    }
+
     /// Whether somebody wants that level.
     pub fn is_wanted(&self, level: Level) -> bool {
         self.stream.frames[level.index()].receiver_count() > 0
@@ -306,6 +323,11 @@ impl Filler {
 }
 
 impl Lately {
+    /// Whether the picture of this number is made at every level that is wanted.
+    pub(super) const fn is_made(&self, number: u64) -> bool {
+        self.maker.is_some() && self.missed < number
+    }
+
     /// What there is of the newest frame of a level, if that is being made.
     pub(super) fn newest(&self, level: Level) -> Option<Extent> {
         let early = self.early[level.index()].clone();

@@ -95,6 +95,12 @@ impl Feed for Subscription {
         }
     }
 
+    fn ahead(&mut self, bytes: usize) {
+        if let Some(view) = &mut self.view {
+            view.ahead(bytes);
+        }
+    }
+
     fn steps(&self) -> usize {
         self.view.as_ref().map_or(1, View::steps)
     }
@@ -165,6 +171,7 @@ mod tests {
         let grid = Grid::for_size(Size::new(160, 16).unwrap());
         Arc::new(Rung {
             id: 1,
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),

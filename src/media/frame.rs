@@ -16,6 +16,8 @@ pub struct Rung {
     pub id: RungId,
     /// How its frames are made up.
     pub kind: RungKind,
+    /// The size of the source's picture, where this one is a smaller copy of it.
+    pub source: Option<Size>,
 }
 
 /// How a rung's frames are made up.
@@ -45,6 +47,14 @@ impl Rung {
         }
     }
 
+    /// The size of the source's picture.
+    pub const fn source_size(&self) -> Size {
+        match self.source {
+            Some(size) => size,
+            None => self.size(),
+        }
+    }
+
     /// Cells in a frame.
     pub const fn cells(&self) -> usize {
         match &self.kind {
@@ -65,6 +75,13 @@ pub struct Frame {
     pub rung: Arc<Rung>,
     /// [`Rung::cells`] of them, in raster order.
     pub cells: Vec<Cell>,
+}
+
+impl Frame {
+    /// Bytes of all its cells.
+    pub fn bytes(&self) -> usize {
+        self.cells.iter().map(|cell| cell.bytes.len()).sum()
+    }
 }
 
 /// How much of a frame there is: its cells are coded in order, and the first go while the last are not made yet.

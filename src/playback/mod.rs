@@ -60,10 +60,12 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
-    /// The first picture since the subscription was shown.
+    /// The first picture since the subscription was shown; and the first that is no smaller copy, if that one was.
     Picture {
-        /// Since [`Options::started`].
+        /// From [`Options::started`] until the very first.
         after: Duration,
+        /// It is a smaller copy of the source's.
+        copy: bool,
     },
     /// Something about the sound device.
     Sound(SinkNotice),

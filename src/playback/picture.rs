@@ -29,8 +29,8 @@ pub(super) struct Painter {
     number: u64,
     /// Given to the screen, which had not shown it yet.
     underway: Option<Underway>,
-    /// The newest generation of which a picture was shown.
-    seen: Option<u64>,
+    /// The newest generation of which a picture was shown, and whether all of them were smaller copies.
+    seen: Option<(u64, bool)>,
     /// The rung that was told to be undecodable, unless something of use has come since.
     refused: Option<(u64, RungId)>,
     /// What was painted and not given to the screen.
@@ -55,6 +55,8 @@ struct Underway {
     capture: MediaTime,
     partial: bool,
     repeated: bool,
+    /// Of the source's picture, a smaller one.
+    copy: bool,
 }
 
 /// What is to be painted, and into what.
@@ -222,6 +224,7 @@ impl Painter {
             capture: update.capture,
             partial: update.partial || std::mem::take(&mut self.spoilt),
             repeated: self.dirty.is_empty(),
+            copy: rung.source.is_some(),
         });
         self.dirty.clear();
         self.judge(generation, rung.id, update.cells.len(), applied);
@@ -264,10 +267,14 @@ impl Painter {
         if let Some(at) = at {
             self.count(underway, at);
         }
-        if self.seen != Some(underway.generation) {
-            self.seen = Some(underway.generation);
+        let Underway {
+            generation, copy, ..
+        } = underway;
+        let known = self.seen.filter(|(seen, _)| *seen == generation);
+        if known.is_none_or(|(_, copies)| copies && !copy) {
+            self.seen = Some((generation, copy));
             let after = lock(&self.shared.tally).first_frame().unwrap_or_default();
-            self.shared.tell(News::Picture { after });
+            self.shared.tell(News::Picture { after, copy });
         }
     }
 
@@ -364,6 +371,7 @@ mod tests {
         let size = Size::new(SIZE.0, SIZE.1).expect("in bounds");
         let whole = Arc::new(Rung {
             id: 1,
+            source: None,
             kind: RungKind::Whole { size },
         });
         let garbage = || vec![(0, Bytes::from_static(b"no JPEG"))];
@@ -378,6 +386,33 @@ mod tests {
             show(&mut painter, &whole, garbage());
         }
         assert_eq!(told(&news), [undecodable]);
+    }
+
+    #[test]
+    fn the_first_picture_is_told_and_the_first_that_is_no_smaller_copy() {
+        let (mut painter, news) = painter();
+        let mut copy = frame(70);
+        let large = Size::new(2 * SIZE.0, 2 * SIZE.1).expect("in bounds");
+        let rung = Rung {
+            id: 9,
+            source: Some(large),
+            ..(*copy.rung).clone()
+        };
+        copy.rung = Arc::new(rung);
+        let itself = frame(70);
+        let mut told_of = |frame: &Frame| {
+            let cells = (0..).zip(frame.cells.iter().map(|cell| cell.bytes.clone()));
+            show(&mut painter, &frame.rung, cells.collect());
+            let copies = told(&news).into_iter().map(|news| match news {
+                News::Picture { copy, .. } => copy,
+                other => panic!("{other:?}"),
+            });
+            copies.collect::<Vec<_>>()
+        };
+        assert_eq!(told_of(&copy), [true]);
+        assert_eq!(told_of(&copy), Vec::<bool>::new());
+        assert_eq!(told_of(&itself), [false]);
+        assert_eq!(told_of(&copy), Vec::<bool>::new());
     }
 
     #[test]

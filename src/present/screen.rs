@@ -38,7 +38,7 @@ pub(super) struct Update {
     pub(super) close: bool,
     /// A new title.
     pub(super) title: Option<String>,
-    /// The picture's size.
+    /// The picture's own size, of which what is shown may be a smaller copy.
     pub(super) picture: Option<Size>,
     /// When to ask again although nothing woke the window.
     pub(super) again: Option<Instant>,
@@ -116,7 +116,7 @@ impl Screen {
         Update {
             close: said.closed,
             title: said.title.take(),
-            picture: state.size,
+            picture: state.size.map(|size| said.own_size.unwrap_or(size)),
             again: said.overlay.expires(),
             due: state.is_due(),
             failed: state.failed.take(),

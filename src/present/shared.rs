@@ -107,6 +107,8 @@ pub(super) struct Said {
     /// The overlay changed since its panels were made.
     pub(super) news: bool,
     pub(super) title: Option<String>,
+    /// Of the source's picture, of which what is shown may be a smaller copy.
+    pub(super) own_size: Option<Size>,
     pub(super) closed: bool,
 }
 

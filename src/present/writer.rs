@@ -87,6 +87,14 @@ impl ScreenWriter {
         self.shared.said().overlay.wants_statistics()
     }
 
+    /// How large the picture is by itself, where what is shown is a smaller copy of it: the window is made for this.
+    pub fn own_size(&self, size: Size) {
+        self.shared.say(|said| {
+            said.own_size = Some(size);
+            false
+        });
+    }
+
     /// The window's title.
     pub fn title(&self, title: String) {
         self.shared.say(|said| {

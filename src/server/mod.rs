@@ -390,6 +390,9 @@ async fn serve(link: Link, shared: &Shared) {
     let ident = (offer.session, offer.resume.clone());
     let now = Instant::now();
     let mut session = session::server::Session::new(offer, shared.epoch, now);
+    if let Some(round_trip) = link.round_trip() {
+        session = session.with_round_trip(round_trip);
+    }
     if link.kind().has_datagrams() {
         session = session.with_datagrams(now);
     }

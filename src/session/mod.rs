@@ -59,6 +59,10 @@ pub trait Feed {
         1
     }
 
+    /// The viewer is far away, and his line takes about `bytes` at once: where the best picture has more, the coarsest
+    /// one goes first, and the best at once behind it. Told before anything of the picture is asked for.
+    fn ahead(&mut self, _bytes: usize) {}
+
     /// Gives the picture at this step from now on, as soon as there is one: a frame that was begun is finished.
     fn set_step(&mut self, _step: usize) {}
 

@@ -118,6 +118,11 @@ impl Outbox {
     ) -> Result<(), VideoStep> {
         match step {
             VideoStep::Rung(rung) => {
+                if !self.ended.is_empty() {
+                    // Chunks come as they were sent, in whole records: the frame that has ended in this one waits for
+                    // nothing of the next rung's.
+                    return Err(VideoStep::Rung(rung));
+                }
                 *open = None;
                 let start = out.len();
                 let info = RungInfo::of(&rung);

@@ -258,6 +258,7 @@ mod tests {
         let grid = Grid::for_size(Size::new(160, 16).unwrap());
         let rung = Arc::new(Rung {
             id: rung,
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),

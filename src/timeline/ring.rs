@@ -178,6 +178,7 @@ mod tests {
         let grid = Grid::for_size(Size::new(160, 16).unwrap());
         let rung = Arc::new(Rung {
             id: 1,
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),

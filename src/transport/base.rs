@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::sealed::websocket::WebSocket;
@@ -21,6 +23,19 @@ pub(super) struct Base {
     head: Option<Head>,
     /// What has come from under it already.
     early: Bytes,
+    answer: Answer,
+}
+
+/// How long the other side takes for its first answer. While TLS shakes hands each waits for the other, so that it is a
+/// round trip, to the very end, whatever lies between.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// It was asked nothing.
+    None,
+    /// Something was sent then.
+    Awaited(Instant),
+    /// It came so long after what was sent before.
+    Took(Duration),
 }
 
 /// The first bytes that come, which tell who is there.
@@ -66,6 +81,7 @@ impl Base {
             under,
             head: None,
             early: Bytes::new(),
+            answer: Answer::None,
         }
     }
 
@@ -87,6 +103,20 @@ impl Base {
             Under::Nested(tls) => tls.get_ref().0.peer_addr(),
             Under::Inside(_, peer) => Ok(*peer),
             Under::WebSocket(socket) => socket.peer(),
+        }
+    }
+
+    /// How long the other side took for its first answer; `None` before.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        match self.answer {
+            Answer::Took(took) => Some(took),
+            Answer::None | Answer::Awaited(_) => None,
+        }
+    }
+
+    fn wrote(&mut self) {
+        if let Answer::None | Answer::Awaited(_) = self.answer {
+            self.answer = Answer::Awaited(Instant::now());
         }
     }
 
@@ -136,6 +166,11 @@ impl AsyncRead for Base {
             buf.put_slice(&self.early.split_to(fits));
         }
         let came = &buf.filled()[before..];
+        if let Answer::Awaited(since) = self.answer
+            && !came.is_empty()
+        {
+            self.answer = Answer::Took(since.elapsed());
+        }
         if !came.is_empty()
             && let Some(head) = self.head.take()
         {
@@ -152,12 +187,14 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.under {
+        let written = ready!(match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Under::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
             Under::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
             Under::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
-        }
+        })?;
+        self.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -165,12 +202,14 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.under {
+        let written = ready!(match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Under::Nested(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
             Under::Inside(end, _) => Pin::new(end).poll_write_vectored(cx, slices),
             Under::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-        }
+        })?;
+        self.wrote();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

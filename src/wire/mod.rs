@@ -24,5 +24,5 @@ pub use error::WireError;
 pub use head::Kind;
 pub use ident::{IdentError, Resume, ResumeSecret, SessionId};
 pub use message::{Message, put_audio};
-pub use rung::{Coding, RungError, RungInfo};
+pub use rung::{Coding, Pixels, RungError, RungInfo};
 pub use text::{StreamName, StreamNameError, Text};

@@ -25,6 +25,18 @@ pub struct RungInfo {
     /// SOI to SOS, base64url without padding; only with [`Coding::Cells`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
+    /// The source's picture, where this one is a smaller copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Pixels>,
+}
+
+/// A size as it is said, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pixels {
+    /// In a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
 }
 
 /// How the frames of a rung are made up.
@@ -60,6 +72,10 @@ impl RungInfo {
             height: side(size.height()),
             restart,
             header,
+            source: rung.source.map(|size| Pixels {
+                width: side(size.width()),
+                height: side(size.height()),
+            }),
         }
     }
 
@@ -70,6 +86,8 @@ impl RungInfo {
             return Ok(None);
         }
         let size = Size::new(self.width, self.height).map_err(|_| RungError::Size)?;
+        let source = self.source.map(|size| Size::new(size.width, size.height));
+        let source = source.transpose().map_err(|_| RungError::Size)?;
         let kind = match self.coding {
             Coding::Whole => RungKind::Whole { size },
             Coding::Cells | Coding::Unknown => {
@@ -87,7 +105,11 @@ impl RungInfo {
                 }
             }
         };
-        Ok(Some(Rung { id: self.id, kind }))
+        Ok(Some(Rung {
+            id: self.id,
+            kind,
+            source,
+        }))
     }
 }
 
@@ -103,4 +125,42 @@ pub enum RungError {
     /// Missing, no base64url, empty or too long.
     #[error("its header is not usable")]
     Header,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(source: Option<Pixels>) -> RungInfo {
+        RungInfo {
+            id: 7,
+            coding: Coding::Whole,
+            width: 320,
+            height: 180,
+            restart: None,
+            header: None,
+            source,
+        }
+    }
+
+    #[test]
+    fn a_smaller_copy_says_of_what_and_nothing_else_does() {
+        let (width, height) = (1280, 720);
+        let copy = whole(Some(Pixels { width, height }));
+        let rung = copy.rung().unwrap().unwrap();
+        assert_eq!(rung.source_size(), Size::new(width, height).unwrap());
+        assert_eq!(RungInfo::of(&rung), copy);
+        let plain = whole(None);
+        let rung = plain.rung().unwrap().unwrap();
+        assert_eq!(rung.source_size(), rung.size());
+        assert!(!serde_json::to_string(&plain).unwrap().contains("source"));
+    }
+
+    #[test]
+    fn a_source_out_of_bounds_is_refused() {
+        for (width, height) in [(0, 720), (1280, 9000), (8192, 8192)] {
+            let copy = whole(Some(Pixels { width, height }));
+            assert_eq!(copy.rung(), Err(RungError::Size));
+        }
+    }
 }

@@ -123,7 +123,12 @@ fn applying(frame: &Frame, sets: [Cells; 2], library: JpegLibrary) -> impl FnMut
 fn whole(frames: &[Frame; 2]) -> impl FnMut() + use<> {
     let size = frames[0].rung.size();
     let kind = RungKind::Whole { size };
-    let mut canvas = Canvas::new(Arc::new(Rung { id: 2, kind })).unwrap();
+    let mut canvas = Canvas::new(Arc::new(Rung {
+        id: 2,
+        kind,
+        source: None,
+    }))
+    .unwrap();
     let jpegs = frames.each_ref().map(join);
     let mut turn = 0;
     move || {

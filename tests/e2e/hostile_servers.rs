@@ -130,7 +130,11 @@ fn goodbye(code: CloseCode) -> BytesMut {
 }
 
 fn rung(kind: RungKind) -> BytesMut {
-    let rung = Arc::new(Rung { id: 1, kind });
+    let rung = Arc::new(Rung {
+        id: 1,
+        kind,
+        source: None,
+    });
     control(&ServerControl::Rung(RungInfo::of(&rung)))
 }
 
@@ -388,6 +392,7 @@ async fn frames_and_rungs_without_number_do_not_pile_up() {
         let id = u32::try_from(round).unwrap();
         let rung = Rung {
             id,
+            source: None,
             kind: RungKind::Whole {
                 size: Size::new(8192, 4096).unwrap(),
             },

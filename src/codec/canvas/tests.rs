@@ -48,6 +48,7 @@ fn full(frame: &Frame, library: JpegLibrary) -> Canvas {
 fn reference(canvas: &Canvas) -> Vec<u32> {
     let rung = Rung {
         id: 1,
+        source: None,
         kind: RungKind::Whole {
             size: canvas.size(),
         },
@@ -280,7 +281,7 @@ proptest! {
             header.truncate(cut.index(header.len()));
         }
         let kind = RungKind::Cells { grid: *grid, header: header.into() };
-        if let Ok(mut canvas) = Canvas::with_library(Arc::new(Rung { id: 1, kind }), library) {
+        if let Ok(mut canvas) = Canvas::with_library(Arc::new(Rung { id: 1, kind, source: None }), library) {
             let applied = canvas.apply(&cells(&base));
             // What has passed our walk is decoded.
             prop_assert!(!matches!(applied.fault, Some(CodecError::Jpeg(JpegError::Library(_)))));
@@ -413,7 +414,11 @@ fn a_header_of_another_kind_is_refused() {
             grid,
             header: header.into(),
         };
-        let rung = Arc::new(Rung { id: 1, kind });
+        let rung = Arc::new(Rung {
+            id: 1,
+            kind,
+            source: None,
+        });
         JpegLibrary::ALL.map(|library| Canvas::with_library(Arc::clone(&rung), library).is_err())
             == [true; 2]
     };
@@ -449,7 +454,12 @@ fn a_whole_picture_that_does_not_fit_is_bad() {
     let jpeg = join(&frame(size(320, 64), 0));
     let rung = |size| {
         let kind = RungKind::Whole { size };
-        Canvas::new(Arc::new(Rung { id: 1, kind })).unwrap()
+        Canvas::new(Arc::new(Rung {
+            id: 1,
+            kind,
+            source: None,
+        }))
+        .unwrap()
     };
     let mut canvas = rung(size(320, 64));
     assert_eq!(canvas.apply(&[(0, jpeg.slice(..jpeg.len() / 2))]).bad, 1);

@@ -57,6 +57,7 @@ impl Encoder {
             header_bytes: header.len(),
             rung: Arc::new(Rung {
                 id: rung,
+                source: None,
                 kind: RungKind::Cells { grid, header },
             }),
             grid,
@@ -69,6 +70,13 @@ impl Encoder {
             coded: Vec::new(),
             cell_bytes: 512,
         })
+    }
+
+    /// Says that the pictures are smaller copies of a source's of size `source`, if they are.
+    pub fn of(mut self, source: Size) -> Self {
+        let source = Some(source).filter(|source| *source != self.grid.size());
+        Arc::make_mut(&mut self.rung).source = source;
+        self
     }
 
     /// Codes what changed, and some cells in turn so that each is coded anew at least every 3 s, and gives the whole

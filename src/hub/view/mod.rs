@@ -23,6 +23,8 @@ pub(super) struct View {
     every: u64,
     /// A frame of the current level was given up for one of the next.
     given_up: bool,
+    /// The first picture is one of the coarsest level, unless the best one has at most so many bytes.
+    ahead: Option<usize>,
     /// Where the frames come from.
     current: Want,
     /// Where they shall come from as soon as there is one.
@@ -46,6 +48,7 @@ impl View {
             ladder,
             every: 1,
             given_up: false,
+            ahead: None,
             current: Want::new(&stream, Level::Full),
             next: None,
             stream,
@@ -60,6 +63,13 @@ impl View {
     /// Moves to that step, or the last one if there are fewer.
     pub(super) fn set_step(&mut self, step: usize) {
         self.step = step;
+        self.ladder = self.stream.lately().ladder;
+        self.turn();
+    }
+
+    /// Begins with a coarse picture, if the best one has more than `bytes`; that is next then.
+    pub(super) fn ahead(&mut self, bytes: usize) {
+        self.ahead = Some(bytes);
         self.ladder = self.stream.lately().ladder;
         self.turn();
     }
@@ -128,6 +138,9 @@ impl View {
             let newest = lately.newest(self.current.level)?;
             return self.cursor.goes_on_with(&newest).then_some(newest);
         }
+        if self.goes_ahead(&lately) {
+            return lately.newest(self.current.level);
+        }
         if let Some(extent) = self.arrived(&lately) {
             drop(lately);
             self.given_up = false;
@@ -146,6 +159,16 @@ impl View {
         due.then_some(newest)
     }
 
+    /// Whether nothing was sent yet and the coarse picture goes first, though that may have to be waited for.
+    fn goes_ahead(&self, lately: &Lately) -> bool {
+        let (Some(bytes), None, Some(next)) = (self.ahead, self.cursor.last(), &self.next) else {
+            return false;
+        };
+        lately
+            .newest(next.level)
+            .is_none_or(|best| best.frame.bytes() > bytes && lately.is_made(best.frame.number))
+    }
+
     /// The first frame of the level to move to. It may be the picture that the viewer has of the other level: of a
     /// source that stands still nothing newer comes.
     fn arrived(&self, lately: &Lately) -> Option<Extent> {
@@ -158,6 +181,15 @@ impl View {
     fn turn(&mut self) {
         let Step { level, every } = self.ladder.map_or(Step::BEST, |l| l.step(self.step));
         self.every = every.into();
+        if self.ahead.is_some()
+            && self.cursor.last().is_none()
+            && let Some(ladder) = &self.ladder
+            && self.current.level != ladder.coarsest()
+        {
+            let coarsest = Want::new(&self.stream, ladder.coarsest());
+            let best = std::mem::replace(&mut self.current, coarsest);
+            self.next.get_or_insert(best);
+        }
         if level == self.current.level {
             self.next = None;
             self.given_up = false;

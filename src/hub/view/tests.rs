@@ -1,3 +1,5 @@
+mod ahead;
+
 use std::{collections::BTreeMap, task::Waker};
 
 use bytes::Bytes;
@@ -69,6 +71,7 @@ fn frame(level: Level, number: u64) -> Arc<Frame> {
         capture: MediaTime::from_micros(number),
         rung: Arc::new(Rung {
             id: rung_of(level),
+            source: None,
             kind: RungKind::Cells {
                 grid,
                 header: Bytes::new(),
@@ -282,6 +285,17 @@ fn whoever_makes_the_frames_is_called_when_somebody_wants_a_level() {
     assert_eq!((count(), Arc::strong_count(&calls)), (0, 1));
 }
 
+/// A viewer far away, whose line takes so many bytes at once.
+fn far(live: &Live, bytes: usize) -> Subscription {
+    live.filler.on_demand(Waker::noop().clone());
+    let mut viewer = live.viewer();
+    viewer.ahead(bytes);
+    viewer
+}
+
+/// Bytes of a picture.
+const BYTES: usize = 16;
+
 /// Something that happens.
 #[derive(Clone, Debug)]
 enum Event {
@@ -306,9 +320,13 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Everything that a viewer is sent while `events` happen, and, once the source rests, until nothing is left.
-fn play(events: &[Event], with_other: bool) -> Vec<VideoStep> {
+fn play(events: &[Event], with_other: bool, is_far: bool) -> Vec<VideoStep> {
     let live = Live::new();
-    let mut viewer = live.viewer();
+    let mut viewer = if is_far {
+        far(&live, BYTES - 1)
+    } else {
+        live.viewer()
+    };
     let mut other = with_other.then(|| live.viewer());
     let mut number = live.picture();
     let mut steps = Vec::new();
@@ -343,12 +361,13 @@ proptest! {
     #[test]
     fn whatever_happens_a_viewer_gets_whole_pictures_in_order(
         events in prop::collection::vec(event(), 0..80),
+        is_far: bool,
     ) {
         let mut rung = None;
         let mut open = None;
         let mut newest = 0;
         let mut held = BTreeMap::new();
-        for step in play(&events, true) {
+        for step in play(&events, true, is_far) {
             match step {
                 VideoStep::Rung(announced) => {
                     prop_assert_eq!(open, None);
@@ -378,13 +397,15 @@ proptest! {
     #[test]
     fn one_viewers_steps_change_nothing_for_others(
         step in 0usize..10,
+        is_far: bool,
         events in prop::collection::vec(event(), 0..80),
     ) {
         let stays = |event: &Event| !matches!(event, Event::Step(_));
         let mut events: Vec<Event> = events.into_iter().filter(stays).collect();
         events.insert(0, Event::Step(step));
         let told = |steps: Vec<VideoStep>| format!("{steps:?}");
-        prop_assert_eq!(told(play(&events, true)), told(play(&events, false)));
+        let alone = told(play(&events, false, is_far));
+        prop_assert_eq!(told(play(&events, true, is_far)), alone);
     }
 }
 

@@ -100,6 +100,7 @@ impl Maker {
                 Some(Coding::Whole(rung)) if rung.size() == *size => Arc::clone(rung),
                 _ => Arc::new(Rung {
                     id: settings.next_rung(),
+                    source: None,
                     kind: RungKind::Whole { size: *size },
                 }),
             };
@@ -115,13 +116,18 @@ impl Maker {
                 cells,
             });
         }
+        let source = picture.sizes.source().size();
         let pixels = picture.sizes.pixels(self.level.halvings())?;
         let size = pixels.size();
         let mut encoder = match self.coding.take() {
-            Some(Coding::Cells(encoder, is)) if encoder.rung().size() == size && is == quality => {
+            Some(Coding::Cells(encoder, is))
+                if encoder.rung().size() == size
+                    && encoder.rung().source_size() == source
+                    && is == quality =>
+            {
                 encoder
             }
-            _ => Box::new(Encoder::new(settings.next_rung(), size, quality)?),
+            _ => Box::new(Encoder::new(settings.next_rung(), size, quality)?.of(source)),
         };
         let frame = encoder.encode_early(pixels, number, capture, early);
         self.coding = Some(Coding::Cells(encoder, quality));

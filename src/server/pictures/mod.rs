@@ -43,6 +43,7 @@ pub(super) fn code(ingest: &Ingest, filler: &Filler, inlet: &VideoInlet) {
         }
     }
     coder.finish(now());
+    filler.off_demand();
     debug!(
         stream = filler.stream().name(),
         skipped = inlet.skipped(),
@@ -223,6 +224,7 @@ impl Coder {
                     }
                     Ok(None) => {}
                     Err(err) => {
+                        filler.miss(picture.number);
                         if !std::mem::replace(failing, true) {
                             let stream = filler.stream().name();
                             warn!(stream, ?level, %err, "pictures are left out");

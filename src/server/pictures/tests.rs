@@ -1,6 +1,7 @@
 use std::{
     num::NonZeroU32,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -347,6 +348,38 @@ fn once_the_source_is_closed_whoever_comes_finds_the_last_picture() {
     bench.coder.finish(bench.now);
     assert_eq!(sent(&mut bench.viewer()), [(3, 640)]);
     assert!(bench.now > bench.start);
+}
+
+#[test]
+fn a_viewer_far_away_is_first_sent_a_smaller_copy_that_says_of_what() {
+    let mut bench = Bench::new(None, None);
+    bench.coder.filler.on_demand(Waker::noop().clone());
+    bench.picture(10);
+    let mut viewer = bench.viewer();
+    viewer.ahead(100);
+    bench.coder.make(bench.now);
+    let copies: Vec<_> = std::iter::from_fn(|| viewer.next_video())
+        .filter_map(|step| match step {
+            VideoStep::Rung(rung) => Some((rung.size().width(), rung.source)),
+            VideoStep::Cell { .. } | VideoStep::End { .. } => None,
+        })
+        .collect();
+    assert_eq!(copies, [(160, Some(size(640, 360))), (640, None)]);
+}
+
+#[test]
+fn where_no_smaller_copy_can_be_made_the_picture_goes_as_it_is() {
+    let mut bench = Bench::new(None, None);
+    bench.coder.filler.on_demand(Waker::noop().clone());
+    let mut viewer = bench.viewer();
+    viewer.ahead(0);
+    bench.image(Image::Jpeg {
+        size: size(640, 360),
+        bytes: Bytes::from_static(b"none"),
+    });
+    assert_eq!(sent(&mut viewer), [], "it is asked for");
+    bench.coder.make(bench.now);
+    assert_eq!(sent(&mut viewer), [(1, 640)]);
 }
 
 #[test]

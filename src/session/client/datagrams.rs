@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::receive::Receiver;
 use super::sounds::Sounds;
 use super::tracker::Tracker;
 use super::{Event, Session, State};
+use crate::media::RungId;
 use crate::session::{Misbehaviour, SessionError};
 use crate::wire::limits::{DATAGRAM_HEAD_LEN, HEAD_LEN, MOMENT_LEN};
 use crate::wire::{Datagram, Kind, Message, Moment, Settled, WireError, begin_datagram};
@@ -21,8 +23,8 @@ pub(super) struct Mail {
     early_bytes: usize,
     /// Frames that are not known to be complete, in order.
     unsettled: VecDeque<Settled>,
-    /// The newest frame that is complete, by its number.
-    complete: Option<u64>,
+    /// The newest frame that is complete.
+    complete: Option<(u64, RungId)>,
     sounds: Sounds,
     /// What was told last is told again.
     again: bool,
@@ -158,7 +160,7 @@ impl Session {
 
     fn take_message(&mut self, message: Message) -> Result<(), Misbehaviour> {
         match message {
-            Message::Settled(settled) => self.mail.unsettled(settled),
+            Message::Settled(settled) => self.mail.unsettled(settled, &self.receiver),
             Message::Audio(packet) => {
                 if self.mail.sounds.is_new(packet.seq) {
                     self.core.tell(Event::Audio(packet));
@@ -204,7 +206,7 @@ impl Session {
         let until = self.mail.tracker.until(now);
         self.acks.came(until, true, now);
         let known = self.state == State::Streaming && self.receiver.knows(moment.rung);
-        if !known || self.mail.complete >= Some(moment.frame) {
+        if !known || !self.mail.is_news(&moment, &self.receiver) {
             return Ok(());
         }
         let cells = Message::Cells {
@@ -239,10 +241,10 @@ impl Session {
     }
 
     fn complete(&mut self, moment: Moment) {
-        if self.mail.complete >= Some(moment.frame) {
+        if !self.mail.is_news(&moment, &self.receiver) {
             return;
         }
-        self.mail.complete = Some(moment.frame);
+        self.mail.complete = Some((moment.frame, moment.rung));
         self.acks.hurry();
         self.core.tell(Event::FrameEnd {
             rung: moment.rung,
@@ -257,10 +259,18 @@ impl Mail {
         self.bytes
     }
 
+    /// Whether this frame is newer than the one that is complete, or the same on the rung that has followed.
+    fn is_news(&self, moment: &Moment, receiver: &Receiver) -> bool {
+        self.complete.is_none_or(|(frame, rung)| {
+            let follows = rung != moment.rung && receiver.is_newest(moment.rung);
+            moment.frame > frame || (moment.frame == frame && follows)
+        })
+    }
+
     /// The newest word about a frame counts.
-    fn unsettled(&mut self, settled: Settled) {
+    fn unsettled(&mut self, settled: Settled, receiver: &Receiver) {
         let frame = settled.moment.frame;
-        if self.complete >= Some(frame) {
+        if !self.is_news(&settled.moment, receiver) {
             return;
         }
         let at = self

@@ -46,6 +46,11 @@ impl Receiver {
         self.cells_of(rung).is_some()
     }
 
+    /// Whether this rung was announced last.
+    pub(super) fn is_newest(&self, rung: RungId) -> bool {
+        self.rungs.back().is_some_and(|newest| newest.id == rung)
+    }
+
     /// Takes a part that may have overtaken others, of which any may be lost.
     pub(super) fn loose_part(&mut self, part: CellPart) -> Result<Option<Event>, Misbehaviour> {
         let Some(count) = self.cells_of(part.moment.rung) else {

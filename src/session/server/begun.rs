@@ -22,7 +22,8 @@ impl Begun {
     /// ends none.
     pub(super) fn note(&mut self, step: &VideoStep, now: Instant) {
         match step {
-            VideoStep::Rung(_) => self.began = Some((None, now)),
+            // Another rung may begin with the picture that the last one ended with.
+            VideoStep::Rung(_) => (self.began, self.last) = (Some((None, now)), None),
             VideoStep::Cell { frame, .. } => {
                 let (of, since) = *self.began.get_or_insert((None, now));
                 match of {

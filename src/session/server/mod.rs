@@ -1,5 +1,6 @@
 //! The server's side of a session.
 
+mod ahead;
 mod begun;
 mod cap;
 mod datagrams;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use self::ahead::Ahead;
 use self::cap::Cap;
 use self::flight::Flight;
 use self::frames::{Complete, Frames};
@@ -58,6 +60,7 @@ pub struct Session {
     complete: Vec<Complete>,
     pace: Pace,
     cap: Cap,
+    ahead: Ahead,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,7 @@ impl Session {
             complete: Vec::new(),
             pace: Pace::new(now),
             cap: Cap::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Session {
         if !self.core.is_open() {
             return self.core.end_step::<ServerControl>(now, out, Event::Closed);
         }
+        self.look_ahead(feed);
         if self.judge(feed, now) {
             let (step, steps) = (self.pace.step(), feed.steps());
             return Output::Event(Event::Step { step, steps });
@@ -315,6 +320,7 @@ impl Session {
         let cap = [max_bps, self.offer.max_bps].into_iter().flatten().min();
         self.cap = Cap::new(cap, now);
         self.state = State::Streaming;
+        self.ahead.subscribed(video);
         self.core.tell(Event::Subscribed(Subscription {
             stream,
             video,

@@ -50,8 +50,11 @@ impl Feed for Film {
             if self.rung.replace(self.step) != Some(self.step) {
                 let size = Size::new(640, 480).unwrap();
                 let kind = RungKind::Whole { size };
-                self.todo
-                    .push_back(VideoStep::Rung(Arc::new(Rung { id, kind })));
+                self.todo.push_back(VideoStep::Rung(Arc::new(Rung {
+                    id,
+                    kind,
+                    source: None,
+                })));
             }
             // Frames differ by a third, as those of films do.
             let vary = 0.85 + 0.3 * f64::from(u32::try_from(number * 7919 % 100).unwrap()) / 100.0;

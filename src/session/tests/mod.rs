@@ -74,6 +74,8 @@ struct Fake {
     video: VecDeque<VideoStep>,
     /// How many steps of the picture were asked for.
     taken: usize,
+    /// How much was said to go at once, each time that a coarse picture was to go ahead.
+    ahead: Vec<usize>,
 }
 
 impl Feed for Fake {
@@ -86,12 +88,20 @@ impl Feed for Fake {
         self.taken += 1;
         Some(step)
     }
+
+    fn ahead(&mut self, bytes: usize) {
+        self.ahead.push(bytes);
+    }
 }
 
 const RUNG: RungId = 7;
 
 fn rung(kind: RungKind) -> Arc<Rung> {
-    Arc::new(Rung { id: RUNG, kind })
+    Arc::new(Rung {
+        id: RUNG,
+        kind,
+        source: None,
+    })
 }
 
 fn cells_rung() -> Arc<Rung> {

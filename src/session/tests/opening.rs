@@ -56,6 +56,70 @@ fn the_first_picture_needs_one_round_trip() {
 }
 
 #[test]
+fn a_coarse_picture_goes_ahead_where_the_way_is_long_and_once() {
+    for (round_trip, times) in [
+        (None, 0),
+        (Some(1), 0),
+        (Some(20), 0),
+        (Some(40), 1),
+        (Some(600), 1),
+    ] {
+        let mut pair = Pair::new(Some("cam"));
+        if let Some(round_trip) = round_trip {
+            pair.server = pair.server.with_round_trip(ms(round_trip));
+        }
+        pair.advance(ms(100));
+        assert_eq!(pair.feed.ahead.len(), times, "{round_trip:?} ms");
+        pair.client.subscribe(name("cam"), true, true);
+        pair.advance(ms(100));
+        assert_eq!(pair.feed.ahead.len(), times, "a picture is seen already");
+    }
+}
+
+#[test]
+fn whoever_hears_first_and_sees_later_is_not_told_of_a_coarse_picture_before() {
+    let mut pair = Pair::new(None);
+    pair.latency = ms(50);
+    pair.server = pair.server.with_round_trip(2 * pair.latency);
+    pair.client.subscribe(name("cam"), false, true);
+    pair.advance(ms(500));
+    assert_eq!(pair.feed.ahead.len(), 0);
+    pair.client.subscribe(name("cam"), true, true);
+    pair.advance(ms(500));
+    assert_eq!(pair.feed.ahead.len(), 1);
+}
+
+#[test]
+fn another_rung_begins_another_chunk_once_a_frame_has_ended() {
+    let mut pair = Pair::streaming();
+    let other = Arc::new(Rung {
+        id: RUNG + 1,
+        ..(*cells_rung()).clone()
+    });
+    pair.feed.video = [
+        VideoStep::Rung(cells_rung()),
+        cell(1, 0, &b"abc"[..]),
+        end(1),
+        VideoStep::Rung(other),
+        cell(1, 0, &b"abc"[..]),
+    ]
+    .into();
+    let mut out = BytesMut::new();
+    assert_eq!(
+        pair.server.poll(pair.now, &mut pair.feed, &mut out),
+        Output::Send
+    );
+    let last = messages(&out).pop();
+    assert!(matches!(last, Some(Message::FrameEnd(_))), "{last:?}");
+    out.clear();
+    assert_eq!(
+        pair.server.poll(pair.now, &mut pair.feed, &mut out),
+        Output::Send
+    );
+    assert_eq!(messages(&out).len(), 2);
+}
+
+#[test]
 fn a_link_that_took_long_to_come_up_costs_no_time_and_does_not_falsify_the_clock() {
     let mut pair = Pair::new(Some("cam"));
     let began = pair.now;

@@ -17,7 +17,7 @@ fn a_chunk_is_control_then_sound_then_picture() {
     let mut feed = Fake {
         audio: [sound(0)].into(),
         video: [VideoStep::Rung(cells_rung()), cell(1, 0, &b"x"[..]), end(1)].into(),
-        taken: 0,
+        ..Fake::default()
     };
     session.source(SourceState::Live, None);
     let mut out = BytesMut::new();

@@ -153,6 +153,14 @@ impl Link {
         }
     }
 
+    /// The way there and back, as it was while the link came up; `None` where that is not known.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.0 {
+            Way::Tls(link) => link.round_trip(),
+            Way::Quic(link) => Some(link.round_trip()),
+        }
+    }
+
     /// Which way the bytes go.
     pub const fn kind(&self) -> Kind {
         match &self.0 {

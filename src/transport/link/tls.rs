@@ -86,6 +86,10 @@ impl Link {
         self.peer
     }
 
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.tls.get_ref().0.round_trip()
+    }
+
     pub(super) fn cipher(&self) -> Option<&'static str> {
         let suite = self.tls.get_ref().1.negotiated_cipher_suite()?;
         suite.suite().as_str()

@@ -232,6 +232,11 @@ impl Link {
         self.connection.remote_address()
     }
 
+    pub(in crate::transport) fn round_trip(&self) -> Duration {
+        // The least: later ones may have been held up by our own datagrams.
+        self.connection.min_rtt()
+    }
+
     pub(in crate::transport) const fn cipher(&self) -> Option<&'static str> {
         self.cipher
     }

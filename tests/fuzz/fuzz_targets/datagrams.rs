@@ -96,6 +96,7 @@ impl World {
             ],
             rung: Arc::new(Rung {
                 id: 1,
+                source: None,
                 kind: RungKind::Cells {
                     grid,
                     header: Bytes::from_static(b"header"),

@@ -140,7 +140,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
                 let kind = RungKind::Whole { size };
                 media
                     .video
-                    .push_back(VideoStep::Rung(Arc::new(Rung { id: 1, kind })));
+                    .push_back(VideoStep::Rung(Arc::new(Rung { id: 1, kind, source: None })));
             }
             Step::Close => session.end(),
         }
