@@ -5,7 +5,7 @@ use crate::{
         AUTHORITY, IMITATION, INSPECTION, INSPECTION_UPGRADES, INTERCEPTION, REFUSAL, SPLICE,
         STUNNEL, Standing,
     },
-    rig::{Capture, Net, holds},
+    rig::{Capture, Ended, Net, holds},
 };
 
 #[test]
@@ -15,13 +15,9 @@ fn under_inspection_as_squid_comes_http_plays_and_the_inspector_is_named() {
         return;
     };
     let ended = standing.play(&net).over("http");
-    let by = ended.connected()["inspected"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(by.contains(AUTHORITY), "{ended:?}");
+    inspected_by_the_office(&ended);
     let squid = standing.squid.as_ref().unwrap();
-    let log = squid.access("POST https://stream.example/") + &squid.words();
+    let log = squid.beyond(0, "POST https://stream.example/") + &squid.words();
     let mut secrets = standing.serving.secrets();
     assert!(secrets.all(|secret| !log.contains(secret)), "{log}");
 }
@@ -33,11 +29,7 @@ fn under_inspection_that_lets_websocket_through_websocket_plays() {
         return;
     };
     let ended = standing.play(&net).over("websocket");
-    let by = ended.connected()["inspected"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(by.contains(AUTHORITY), "{ended:?}");
+    inspected_by_the_office(&ended);
 }
 
 /// The certificate that it shows looks like the server's own: only the key tells.
@@ -58,11 +50,7 @@ fn under_inspection_that_nobody_was_told_of_http_plays() {
         return;
     };
     let ended = standing.play(&net).over("http");
-    let by = ended.connected()["inspected"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(by.contains(AUTHORITY), "{ended:?}");
+    inspected_by_the_office(&ended);
 }
 
 /// The office's authority is not known on this machine: the key decides all the same.
@@ -143,6 +131,13 @@ fn whoever_ends_tls_sees_neither_picture_nor_token() {
             );
         }
     }
+}
+
+/// It is told who looks into TLS.
+#[track_caller]
+fn inspected_by_the_office(ended: &Ended) {
+    let by = ended.connected()["inspected"].as_str().unwrap_or_default();
+    assert!(by.contains(AUTHORITY), "{ended:?}");
 }
 
 /// What goes between stunnel's two halves while a viewer plays and takes a snapshot.

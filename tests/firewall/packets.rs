@@ -112,23 +112,51 @@ fn where_large_packets_of_udp_are_lost_it_plays_all_the_same() {
     assert!(goes_on(&ended.events, 5), "{ended:?}");
 }
 
-/// What the server sends still comes, and what the viewer says no longer gets there; or the other way round.
 #[test]
-fn where_udp_goes_one_way_alone_from_some_time_on_it_plays_all_the_same() {
+fn where_udp_dies_one_way_alone_while_it_plays_it_plays_on() {
     for way in ["oifname outer", "iifname outer"] {
-        let Some(net) = Net::new(&[]) else { return };
-        let serving = Serving::start(&net);
-        let mut viewer = Play::new(&net, &serving.link).start();
-        until_over(&mut viewer, "quic");
-        net.passing(&format!("{way} meta l4proto udp drop;"));
-        until_over(&mut viewer, "tls");
-        for _ in 0..4 {
-            viewer.event("stats");
+        if gap_when_dies(way).is_none() {
+            return;
         }
-        viewer.interrupt();
-        let ended = viewer.end();
-        assert!(goes_on(&ended.events, 3), "{way}: {ended:?}");
     }
+}
+
+/// What the server sends still comes, so nothing seems to be amiss; but it waits for what the viewer says.
+#[test]
+#[ignore = "takes 4 to 16 s now: as long as the server is heard, QUIC is not doubted"]
+fn who_is_not_heard_any_more_moves_as_soon_as_who_hears_nothing() {
+    let (Some(deaf), Some(unheard)) = (
+        gap_when_dies("iifname outer"),
+        gap_when_dies("oifname outer"),
+    ) else {
+        return;
+    };
+    assert!(
+        unheard < 5.0 * deaf,
+        "{unheard} ms without a picture, and {deaf}"
+    );
+}
+
+/// The longest time without a picture when UDP dies in this direction, once TLS stands by; the viewer goes on over TLS.
+fn gap_when_dies(way: &str) -> Option<f64> {
+    let net = Net::new(&[])?;
+    let serving = Serving::start(&net);
+    let mut viewer = Play::new(&net, &serving.link).start();
+    until_over(&mut viewer, "quic");
+    for _ in 0..3 {
+        viewer.event("stats");
+    }
+    net.passing(&format!("{way} meta l4proto udp drop;"));
+    until_over(&mut viewer, "tls");
+    for _ in 0..4 {
+        viewer.event("stats");
+    }
+    viewer.interrupt();
+    let ended = viewer.end();
+    assert!(goes_on(&ended.events, 3), "{way}: {ended:?}");
+    let gap = ended.summary()["video_gap_max_ms"].as_f64().unwrap();
+    println!("UDP dropped {way}: {gap} ms without a picture");
+    Some(gap)
 }
 
 /// Waits until a second was played over this way.

@@ -45,19 +45,17 @@ fn right_and_wrong(kind: &Kind) {
     let Some((net, standing)) = kind.stand() else {
         return;
     };
-    standing.play(&net).over("tls");
     let squid = standing.squid.as_ref().unwrap();
-    let log = squid.access("TCP_TUNNEL/200");
-    assert!(
-        log.contains(&format!(" {USER} ")),
-        "it is known who came: {log}"
-    );
+    let known = format!("CONNECT stream.example:443 {USER} ");
+    let before = squid.count(&known);
+    assert!(before > 0, "curl was not known: {}", squid.logged());
+    standing.play(&net).over("tls");
+    squid.beyond(before, &known);
     for (user, says) in [
         (format!("{USER}:wrong-one@"), "password"),
         (String::new(), "user"),
     ] {
-        let denied = |log: &str| log.matches("TCP_DENIED/407").count();
-        let before = denied(&squid.logged());
+        let before = squid.count("TCP_DENIED/407");
         let proxy = HTTP_PROXY.replace("//", &format!("//{user}"));
         let ended = Play::new(&net, &standing.serving.link)
             .with(&format!("--proxy {proxy}"))
@@ -69,7 +67,7 @@ fn right_and_wrong(kind: &Kind) {
         );
         assert!(!format!("{ended:?}").contains("wrong-one"), "{ended:?}");
         // NTLM takes three steps, and a proxy may be asked once more on a new connection.
-        let tries = denied(&squid.logged()) - before;
+        let tries = squid.count("TCP_DENIED/407") - before;
         assert!(
             (1..=6).contains(&tries),
             "{tries} times: {}",

@@ -1,7 +1,7 @@
 //! Offices that nothing leaves but through a proxy.
 
 use crate::{
-    boxes::{DANTE, HTTP_PROXY, MICROSOCKS, SQUID, TINYPROXY},
+    boxes::{DANTE, HTTP_PROXY, MICROSOCKS, SQUID, SQUID_IN_TLS, TINYPROXY},
     rig::Play,
 };
 
@@ -11,14 +11,12 @@ fn through_squid_that_connects_to_443_alone_tls_plays() {
     let Some((net, standing)) = SQUID.stand() else {
         return;
     };
+    let squid = standing.squid.as_ref().unwrap();
+    let connects = "CONNECT stream.example:443";
+    let before = squid.count(connects);
     let ended = standing.play(&net).over("tls");
     assert!(ended.words.is_empty(), "nobody needs to know: {ended:?}");
-    // The proxy was given the name, and the viewer asked nobody for it.
-    let log = standing
-        .squid
-        .as_ref()
-        .unwrap()
-        .access("CONNECT stream.example:443");
+    let log = squid.beyond(before, connects);
     let mut secrets = standing.serving.secrets();
     assert!(secrets.all(|secret| !log.contains(secret)), "{log}");
 }
@@ -59,6 +57,23 @@ fn the_environment_says_the_proxy() {
         .env("NO_PROXY", ".example")
         .seconds(3);
     without.sent_away(&[4]);
+}
+
+#[test]
+#[ignore = "needs --proxy"]
+fn through_squid_that_is_spoken_to_in_tls_tls_plays() {
+    let Some((net, standing)) = SQUID_IN_TLS.stand() else {
+        return;
+    };
+    standing.play(&net).over("tls");
+    // A proxy for which nobody vouches is given nothing.
+    let nobody = net.file("nobody.crt", "");
+    let ended = standing.play(&net).trusting(&nobody).seconds(5);
+    let line = ended.sent_away(&[3, 4]);
+    assert!(
+        line.contains("proxy") && line.contains("certificate"),
+        "{line}"
+    );
 }
 
 #[test]

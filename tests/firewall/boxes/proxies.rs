@@ -1,7 +1,7 @@
 //! Explicit proxies: nothing leaves the office but through them, and they alone know names.
 
 use super::{Kind, Standing, answers, office};
-use crate::rig::{BOX, Daemon, NAME, Net, SERVER, Side, Squid};
+use crate::rig::{Authority, BOX, Daemon, NAME, Net, SERVER, Side, Squid};
 
 /// Nothing leaves but through the proxy, which alone knows names and leads to port 443 and to no other.
 pub(crate) const SQUID: Kind = Kind {
@@ -25,6 +25,30 @@ pub(crate) const SQUID: Kind = Kind {
         let (status, said) = net.curl(&["-k", &url]);
         assert_eq!(status, Some(6), "the name is not known: {said}");
         Standing::behind(serving, squid).told(HTTP_PROXY)
+    },
+};
+
+/// The way to the proxy itself is TLS, as its name and the office's authority say.
+pub(crate) const SQUID_IN_TLS: Kind = Kind {
+    name: "squid, spoken to in TLS",
+    needs: &["squid", "curl"],
+    way: "tls",
+    build: |net| {
+        let serving = office(net);
+        net.names(Side::Client, &format!("{BOX} {PROXY_NAME}"));
+        let authority = Authority::new(net, "Office");
+        let own = authority.issue(net, PROXY_NAME);
+        let squid = Squid::in_tls(net, &own);
+        let proxy = format!("https://{PROXY_NAME}:3129");
+        let trust = authority.cert.to_str().unwrap();
+        let arguments = ["--proxy-cacert", trust, "--proxy", &proxy];
+        answers(
+            net,
+            &[&arguments[..], &[&format!("https://{NAME}/")]].concat(),
+        );
+        Standing::behind(serving, squid)
+            .told(&proxy)
+            .trusting(authority)
     },
 };
 
@@ -127,8 +151,8 @@ pub(crate) const DANTE: Kind = Kind {
     build: |net| {
         let serving = office(net);
         let conf = "logoutput: stderr
-internal: inner port = 1080
-external: outer
+internal: 10.77.1.1 port = 1080
+external: 10.77.2.1
 socksmethod: none
 clientmethod: none
 user.privileged: root
@@ -158,6 +182,9 @@ pub(crate) const USER: &str = "ann";
 pub(crate) const PASSWORD: &str = "s3cret-of-ann";
 /// squid in the box.
 pub(crate) const HTTP_PROXY: &str = "http://10.77.1.1:3128";
+
+/// The proxy's own name.
+const PROXY_NAME: &str = "proxy.office.example";
 
 const HELPERS: &str = "/usr/lib/squid";
 

@@ -12,7 +12,7 @@ mod squid;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use authority::Authority;
+pub(crate) use authority::{Authority, Issued};
 pub(crate) use capture::{Capture, holds};
 pub(crate) use daemon::Daemon;
 pub(crate) use net::{BOX, CLIENT_SIDE, NAME, Net, SERVER, Side};

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{Authority, Daemon, Net, Side};
+use super::{Authority, Daemon, Issued, Net, Side};
 
 /// A running squid.
 pub(crate) struct Squid {
@@ -20,6 +20,13 @@ impl Squid {
     /// A proxy with these lines before `http_access allow all`. CONNECT leads to port 443 and to no other.
     pub(crate) fn start(net: &Net, lines: &str) -> Self {
         Self::with_ports(net, &format!("http_port {PORT}"), lines)
+    }
+
+    /// A proxy that is spoken to in TLS, on port 3129.
+    pub(crate) fn in_tls(net: &Net, own: &Issued) -> Self {
+        let both = own.both.display();
+        let ports = format!("http_port {PORT}\nhttps_port {CAUGHT} tls-cert={both}");
+        Self::with_ports(net, &ports, "")
     }
 
     /// A proxy that ends TLS and opens another, with this authority; its lines say to which connections it does so.
@@ -102,11 +109,15 @@ impl Squid {
         }
     }
 
-    /// What it wrote of each request, once it has written this.
-    pub(crate) fn access(&self, words: &str) -> String {
-        super::until(words, || {
-            Some(self.logged()).filter(|log| log.contains(words))
-        })
+    /// How often it wrote this of requests so far.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        self.logged().matches(words).count()
+    }
+
+    /// What it wrote of requests, once it has written this more often; of a tunnel it writes when that has ended.
+    pub(crate) fn beyond(&self, count: usize, words: &str) -> String {
+        let more = || (self.count(words) > count).then(|| self.logged());
+        super::until(words, more)
     }
 
     /// What it wrote of requests so far.
