@@ -108,6 +108,8 @@ fn explicit(net: &Net, (serving, trust): (Serving, String), lines: &str) -> Stan
     let url = format!("https://{NAME}/");
     let said = answers(net, &["--verbose", "--proxy", HTTP_PROXY, &url]);
     assert!(!said.contains("503"), "{said}");
+    // It sees the requests inside TLS.
+    squid.beyond(0, "GET https://stream.example/");
     Standing::behind(serving, squid)
         .told(HTTP_PROXY)
         .trusting(authority)
