@@ -48,6 +48,19 @@ test  cmd:depmod              kmod                kmod                kmod      
 test  cmd:v4l2-ctl            v4l-utils           v4l-utils           v4l-utils        -
 test  cmd:curl                curl                curl                curl             -
 test  cmd:openssl             openssl             openssl             openssl          openssl
+test  cmd:ip                  iproute2            iproute             iproute2         -
+test  cmd:nft                 nftables            nftables            nftables         -
+test  cmd:conntrack           conntrack           conntrack-tools     conntrack-tools  -
+test  cmd:tcpdump             tcpdump             tcpdump             tcpdump          -
+test  cmd:ndpiReader          libndpi-bin         -                   -                -
+test  pkg                     squid-openssl       squid               squid            -
+test  cmd:tinyproxy           tinyproxy           tinyproxy           tinyproxy        -
+test  cmd:microsocks          microsocks          -                   -                -
+test  cmd:danted              dante-server        -                   -                -
+test  cmd:nginx               nginx-light         nginx               nginx            -
+test  pkg                     libnginx-mod-stream nginx-mod-stream    -                -
+test  cmd:haproxy             haproxy             haproxy             haproxy          -
+test  cmd:stunnel             stunnel4            stunnel             stunnel          -
 test  py:numpy                python3-numpy       python3-numpy       python-numpy     numpy
 test  py:PIL                  python3-pil         python3-pillow      python-pillow    pillow
 '
@@ -135,6 +148,7 @@ packages() {
   # shellcheck disable=SC2086  # lists of words
   case $MANAGER in
   apt-get)
+    hold_services
     APT="$SUDO env DEBIAN_FRONTEND=noninteractive apt-get -q -y"
     # The lists that are here may do; where they do not, new ones are fetched.
     quietly $APT install --no-install-recommends $MISSING 2>/dev/null ||
@@ -143,6 +157,28 @@ packages() {
   pacman) quietly $SUDO pacman -S --needed --noconfirm $MISSING ;;
   brew) quietly brew install -q $MISSING ;;
   esac || fail "$MANAGER could not install them; its last words are above"
+  idle_services
+}
+
+# Proxies and web servers are installed for the tests, which start their own: as Debian installs them they would start
+# at once, and at each boot.
+POLICY=/usr/sbin/policy-rc.d
+hold_services() {
+  if [ -e $POLICY ]; then return; fi
+  trap '$SUDO rm -f $POLICY' EXIT
+  trap 'exit 130' INT TERM
+  printf '#!/bin/sh\nexit 101\n' | $SUDO tee $POLICY >/dev/null
+  $SUDO chmod 755 $POLICY
+}
+idle_services() {
+  if [ "$MANAGER" != apt-get ] || ! command -v systemctl >/dev/null 2>&1; then return; fi
+  for package in $MISSING; do
+    case $package in
+    squid-openssl) service=squid ;; dante-server) service=danted ;; nginx-light) service=nginx ;;
+    tinyproxy | microsocks | haproxy | stunnel4) service=$package ;; *) continue ;;
+    esac
+    $SUDO systemctl disable --quiet --now "$service" 2>/dev/null || true
+  done
 }
 
 # The camera's guest asks apt for a kernel, which needs the lists of packages.
