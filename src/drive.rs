@@ -217,6 +217,12 @@ impl Lane {
         }
     }
 
+    /// Gives the link up, as if it had broken.
+    pub fn cut<E: Endpoint>(&mut self, endpoint: &mut E) {
+        self.alive = false;
+        endpoint.end();
+    }
+
     /// Goes on from the address that this machine has now, if the link can.
     pub fn rebind(&self) {
         let rebound = self.link.rebind();

@@ -93,7 +93,6 @@ fn ways(text: &str) -> Result<Ways, String> {
         return Ok(Ways::All);
     }
     Kind::from_name(text)
-        .filter(|kind| Kind::RACED.contains(kind))
         .map(Ways::Only)
         .ok_or_else(|| "auto, quic or tls".to_owned())
 }

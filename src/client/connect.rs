@@ -8,7 +8,7 @@ use super::reach::{Reached, Target, reach};
 use crate::{
     config::Watch,
     error::Error,
-    transport::{Kind, memory::Memory, race::Ways},
+    transport::{Carrier, memory::Memory, race::Ways},
     trust::{KnownServers, Pin, Policy, Rejection, Seen, client_config, quic_client_config},
 };
 
@@ -49,7 +49,7 @@ impl Connector {
         let target = Target {
             host: link.host.clone(),
             port: link.port,
-            stream: link.stream.clone(),
+            path: link.path(),
             tls: client_config(policy.clone(), &link.host, link.port)?,
             quic: quic_client_config(policy, &link.host, link.port)?,
             ways: config.ways,
@@ -91,17 +91,20 @@ impl Connector {
         Ok(reach(&self.target, first).await?)
     }
 
-    /// How the same server is dialled again, over this way alone.
-    pub(super) fn again(&self, kind: Kind) -> Target {
+    /// How the same server is dialled again, over this carrier alone.
+    pub(super) fn again(&self, carrier: Carrier) -> Target {
         Target {
-            ways: Ways::Only(kind),
+            ways: match self.target.ways {
+                Ways::All => Ways::Over(carrier),
+                only => only,
+            },
             ..self.target.clone()
         }
     }
 
-    /// Whether only this way may be tried.
+    /// Whether there is but one way, or one carrier.
     pub(super) const fn only(&self) -> bool {
-        matches!(self.target.ways, Ways::Only(_))
+        !matches!(self.target.ways, Ways::All)
     }
 
     /// The person knows this key.

@@ -5,75 +5,19 @@
 //! the move is made as soon as TLS, asked, says more than QUIC does. From TLS, QUIC is tried again after 5 s, 15 s,
 //! 30 s, and then each minute; it must carry real media for two seconds, beside those that are seen, before the picture
 //! moves there. A second move away from QUIC within a minute bars it for five minutes, and for twice as long each time.
-//! Where neither way says anything, this machine may have another address: QUIC then goes on from that.
+//! Where neither way says anything, this machine may have another address: QUIC then goes on from that. Where it is known
+//! to have one, QUIC goes on at once, or is tried at once, and TCP is given up if it stays silent.
+
+mod event;
 
 use std::time::{Duration, Instant};
 
-use crate::transport::Kind;
-
-/// What happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A link stands on which the server has answered.
-    Stands(Kind),
-    /// A link has ended.
-    Gone(Kind),
-    /// A link could not be had.
-    Failed(Kind),
-    /// Something came over this link.
-    Heard(Kind),
-    /// A frame is complete over this link, so long after it was captured.
-    Frame(Kind, Duration),
-    /// The first picture that was asked for anew over this link is complete: it can be seen.
-    Ready(Kind),
-}
-
-/// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Get a link.
-    Dial(Kind),
-    /// Ask the server for a sign of life.
-    Ask(Kind),
-    /// Have media come over this link, beside those that are seen, and throw them away.
-    Try(Kind),
-    /// Have the picture come over this link from the start, and see it when it is complete; until then, what there is.
-    Fetch(Kind),
-    /// See what comes over this link, for this reason; over the other one comes the sound.
-    Move(Kind, Reason),
-    /// Go on from the address that this machine has now.
-    Rebind(Kind),
-    /// Close this link.
-    Drop(Kind),
-    /// Nothing until then.
-    Wait(Option<Instant>),
-}
-
-/// Why a viewer moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// QUIC says nothing any more, and TLS does.
-    Silent,
-    /// The link was closed or broke.
-    Broken,
-    /// QUIC gets through.
-    Better,
-}
-
-impl Reason {
-    /// As `--json` says it.
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Silent => "nothing comes over UDP any more",
-            Self::Broken => "the connection broke",
-            Self::Better => "UDP gets through",
-        }
-    }
-}
+pub(super) use self::event::{Event, Output, Reason};
+use crate::transport::Carrier;
 
 #[derive(Debug)]
 pub(super) struct Moves {
-    active: Kind,
+    active: Carrier,
     /// Only this one is allowed.
     only: bool,
     quic: Way,
@@ -89,6 +33,8 @@ pub(super) struct Moves {
     /// The last move away from QUIC, and how long QUIC is barred at the next one that comes soon.
     fell: Option<Instant>,
     bar: Duration,
+    /// When this machine got another address, while it is not known whether TCP survives it.
+    readdressed: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +64,7 @@ enum Stage {
     },
     /// The picture is fetched over the other way since then, for this reason.
     Fetching {
-        to: Kind,
+        to: Carrier,
         since: Instant,
         reason: Reason,
     },
@@ -126,7 +72,7 @@ enum Stage {
 
 impl Moves {
     /// The race was won by `active`; `only`: nothing else is allowed.
-    pub(super) fn new(active: Kind, only: bool, now: Instant) -> Self {
+    pub(super) fn new(active: Carrier, only: bool, now: Instant) -> Self {
         let mut moves = Self {
             active,
             only,
@@ -139,6 +85,7 @@ impl Moves {
             probes: 0,
             fell: None,
             bar: FIRST_BAR,
+            readdressed: None,
         };
         let way = moves.way(active);
         way.stands = true;
@@ -147,59 +94,58 @@ impl Moves {
     }
 
     /// Over which way the picture comes that is seen.
-    pub(super) const fn active(&self) -> Kind {
+    pub(super) const fn active(&self) -> Carrier {
         self.active
     }
 
     pub(super) fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Stands(kind) => {
-                let way = self.way(kind);
+            Event::Stands(carrier) => {
+                let way = self.way(carrier);
                 *way = Way {
                     stands: true,
                     heard: Some(now),
                     ..Way::default()
                 };
-                if kind != self.active && !self.seen(self.active).stands {
-                    self.fetch(kind, Reason::Broken, now);
-                } else if kind == Kind::Quic && self.active == Kind::Tls {
+                if carrier != self.active && !self.seen(self.active).stands {
+                    self.fetch(carrier, Reason::Broken, now);
+                } else if carrier == Carrier::Udp && self.active == Carrier::Tcp {
                     self.begin_trial(now);
                 }
             }
-            Event::Failed(kind) => {
-                self.way(kind).dialling = false;
-                match kind {
-                    Kind::Quic => self.put_off(now),
-                    Kind::Tls | Kind::WebSocket | Kind::Http => self.standby_at = now + PROBES[0],
+            Event::Failed(carrier) => {
+                self.way(carrier).dialling = false;
+                match carrier {
+                    Carrier::Udp => self.put_off(now),
+                    Carrier::Tcp => self.standby_at = now + PROBES[0],
                 }
             }
-            Event::Gone(kind) => self.gone(kind, now),
-            Event::Heard(kind) => {
-                let way = self.way(kind);
+            Event::Gone(carrier) => self.gone(carrier, now),
+            Event::Heard(carrier) => {
+                let way = self.way(carrier);
                 if let Some(before) = way.heard {
                     let gap = now.saturating_duration_since(before).min(LONGEST_GAP);
                     way.usual = (way.usual * 15 + gap) / 16;
                 }
                 way.heard = Some(now);
                 if let Stage::Doubt { answered, .. } = &mut self.stage {
-                    match kind {
-                        Kind::Quic => self.stage = Stage::Calm,
-                        Kind::Tls | Kind::WebSocket | Kind::Http => {
-                            _ = answered.get_or_insert(now);
-                        }
+                    match carrier {
+                        Carrier::Udp => self.stage = Stage::Calm,
+                        Carrier::Tcp => _ = answered.get_or_insert(now),
                     }
                 }
             }
-            Event::Frame(kind, age) => {
-                let way = self.way(kind);
+            Event::Frame(carrier, age) => {
+                let way = self.way(carrier);
                 way.frames += 1;
                 way.ages += age;
             }
-            Event::Ready(kind) => {
+            Event::Network => self.network(now),
+            Event::Ready(carrier) => {
                 if let Stage::Fetching { to, reason, .. } = self.stage
-                    && to == kind
+                    && to == carrier
                 {
-                    self.arrive(kind, reason, now);
+                    self.arrive(carrier, reason, now);
                 }
             }
         }
@@ -217,6 +163,15 @@ impl Moves {
     }
 
     fn advance(&mut self, now: Instant) {
+        if let Some(since) = self.readdressed
+            && now >= since + SURVIVES
+        {
+            self.readdressed = None;
+            if self.tls.stands && self.tls.heard.is_none_or(|heard| heard <= since) {
+                self.todo.push(Output::Cut(Carrier::Tcp));
+                return;
+            }
+        }
         match self.stage {
             Stage::Calm => self.advance_calm(now),
             Stage::Doubt {
@@ -230,7 +185,7 @@ impl Moves {
                         answered,
                         rebind_at: None,
                     };
-                    self.todo.push(Output::Rebind(Kind::Quic));
+                    self.todo.push(Output::Rebind(Carrier::Udp));
                 }
             }
             Stage::Trial { since } => {
@@ -242,7 +197,7 @@ impl Moves {
                     self.give_up_trial(now);
                 } else if now >= since + TRIAL {
                     if self.quic_is_good() {
-                        self.fetch(Kind::Quic, Reason::Better, now);
+                        self.fetch(Carrier::Udp, Reason::Better, now);
                     } else {
                         self.give_up_trial(now);
                     }
@@ -265,9 +220,9 @@ impl Moves {
             return;
         }
         match self.active {
-            Kind::Quic => {
+            Carrier::Udp => {
                 if !self.tls.stands && !self.tls.dialling && now >= self.standby_at {
-                    self.dial(Kind::Tls);
+                    self.dial(Carrier::Tcp);
                 }
                 if now >= self.doubt_at() {
                     self.stage = Stage::Doubt {
@@ -275,30 +230,35 @@ impl Moves {
                         rebind_at: Some(now + MUTE),
                     };
                     if self.tls.stands {
-                        self.todo.push(Output::Ask(Kind::Tls));
+                        self.todo.push(Output::Ask(Carrier::Tcp));
                     } else if !self.tls.dialling {
-                        self.dial(Kind::Tls);
+                        self.dial(Carrier::Tcp);
                     }
                 }
             }
-            Kind::Tls | Kind::WebSocket | Kind::Http => {
+            Carrier::Tcp => {
                 if !self.quic.stands && !self.quic.dialling && now >= self.probe_at {
-                    self.dial(Kind::Quic);
+                    self.dial(Carrier::Udp);
                 }
             }
         }
     }
 
     fn deadline(&self, now: Instant) -> Option<Instant> {
+        let survives = self.readdressed.map(|since| since + SURVIVES);
+        self.stage_deadline(now).into_iter().chain(survives).min()
+    }
+
+    fn stage_deadline(&self, now: Instant) -> Option<Instant> {
         let at = match self.stage {
             Stage::Calm if self.only => return None,
             Stage::Calm => match self.active {
-                Kind::Quic => {
+                Carrier::Udp => {
                     let standby =
                         (!self.tls.stands && !self.tls.dialling).then_some(self.standby_at);
                     return [standby, Some(self.doubt_at())].into_iter().flatten().min();
                 }
-                Kind::Tls | Kind::WebSocket | Kind::Http => {
+                Carrier::Tcp => {
                     return (!self.quic.stands && !self.quic.dialling).then_some(self.probe_at);
                 }
             },
@@ -324,6 +284,17 @@ impl Moves {
         Some(at)
     }
 
+    /// Another network: QUIC goes on from there, or is tried there; what was found out about the old one is void.
+    fn network(&mut self, now: Instant) {
+        (self.fell, self.bar, self.probes) = (None, FIRST_BAR, 0);
+        self.probe_at = now;
+        if self.quic.stands {
+            self.todo.push(Output::Rebind(Carrier::Udp));
+        }
+        // A TCP connection belongs to its address. Where that is still there, or comes back, something is heard.
+        self.readdressed = self.tls.stands.then_some(now);
+    }
+
     /// When silence becomes suspicious.
     fn doubt_at(&self) -> Instant {
         let silence = (self.quic.usual * 4).clamp(DOUBT, LONGEST_GAP);
@@ -332,17 +303,17 @@ impl Moves {
             .map_or(self.standby_at, |heard| heard + silence)
     }
 
-    fn dial(&mut self, kind: Kind) {
-        self.way(kind).dialling = true;
-        self.todo.push(Output::Dial(kind));
+    fn dial(&mut self, carrier: Carrier) {
+        self.way(carrier).dialling = true;
+        self.todo.push(Output::Dial(carrier));
     }
 
     /// Over to TLS: QUIC is silent.
     fn fall(&mut self, now: Instant) {
         self.bar_quic(now);
         self.quic = Way::default();
-        self.todo.push(Output::Drop(Kind::Quic));
-        self.fetch(Kind::Tls, Reason::Silent, now);
+        self.todo.push(Output::Drop(Carrier::Udp));
+        self.fetch(Carrier::Tcp, Reason::Silent, now);
     }
 
     /// QUIC is tried again, but not too soon.
@@ -360,20 +331,20 @@ impl Moves {
         }
     }
 
-    fn gone(&mut self, kind: Kind, now: Instant) {
-        *self.way(kind) = Way::default();
-        let other = other(kind);
-        let fetching = matches!(self.stage, Stage::Fetching { to, .. } if to == kind);
-        if kind == Kind::Quic && (matches!(self.stage, Stage::Trial { .. }) || fetching) {
+    fn gone(&mut self, carrier: Carrier, now: Instant) {
+        *self.way(carrier) = Way::default();
+        let other = other(carrier);
+        let fetching = matches!(self.stage, Stage::Fetching { to, .. } if to == carrier);
+        if carrier == Carrier::Udp && (matches!(self.stage, Stage::Trial { .. }) || fetching) {
             self.stage = Stage::Calm;
             self.put_off(now);
         }
-        if kind == self.active && self.seen(other).stands {
-            if kind == Kind::Quic {
+        if carrier == self.active && self.seen(other).stands {
+            if carrier == Carrier::Udp {
                 self.bar_quic(now);
             }
             self.fetch(other, Reason::Broken, now);
-        } else if kind == Kind::Tls && self.active == Kind::Quic {
+        } else if carrier == Carrier::Tcp && self.active == Carrier::Udp {
             self.stage = Stage::Calm;
             self.standby_at = now + STANDBY_AFTER;
         }
@@ -384,13 +355,13 @@ impl Moves {
             (way.frames, way.ages) = (0, Duration::ZERO);
         }
         self.stage = Stage::Trial { since: now };
-        self.todo.push(Output::Try(Kind::Quic));
+        self.todo.push(Output::Try(Carrier::Udp));
     }
 
     fn give_up_trial(&mut self, now: Instant) {
         self.quic = Way::default();
         self.stage = Stage::Calm;
-        self.todo.push(Output::Drop(Kind::Quic));
+        self.todo.push(Output::Drop(Carrier::Udp));
         self.put_off(now);
     }
 
@@ -408,7 +379,7 @@ impl Moves {
         quic.frames * 10 >= tls.frames * 9 && age(quic) <= age(tls) + WORSE
     }
 
-    fn fetch(&mut self, to: Kind, reason: Reason, now: Instant) {
+    fn fetch(&mut self, to: Carrier, reason: Reason, now: Instant) {
         self.stage = Stage::Fetching {
             to,
             since: now,
@@ -421,36 +392,36 @@ impl Moves {
         }
     }
 
-    fn arrive(&mut self, kind: Kind, reason: Reason, now: Instant) {
+    fn arrive(&mut self, carrier: Carrier, reason: Reason, now: Instant) {
         self.stage = Stage::Calm;
-        self.active = kind;
-        if kind == Kind::Quic {
+        self.active = carrier;
+        if carrier == Carrier::Udp {
             self.probes = 0;
             self.standby_at = now + STANDBY_AFTER;
         }
-        self.todo.push(Output::Move(kind, reason));
+        self.todo.push(Output::Move(carrier, reason));
     }
 
-    const fn seen(&self, kind: Kind) -> &Way {
-        match kind {
-            Kind::Quic => &self.quic,
-            Kind::Tls | Kind::WebSocket | Kind::Http => &self.tls,
+    const fn seen(&self, carrier: Carrier) -> &Way {
+        match carrier {
+            Carrier::Udp => &self.quic,
+            Carrier::Tcp => &self.tls,
         }
     }
 
-    const fn way(&mut self, kind: Kind) -> &mut Way {
-        match kind {
-            Kind::Quic => &mut self.quic,
-            Kind::Tls | Kind::WebSocket | Kind::Http => &mut self.tls,
+    const fn way(&mut self, carrier: Carrier) -> &mut Way {
+        match carrier {
+            Carrier::Udp => &mut self.quic,
+            Carrier::Tcp => &mut self.tls,
         }
     }
 }
 
 /// The other way.
-pub(super) const fn other(kind: Kind) -> Kind {
-    match kind {
-        Kind::Quic => Kind::Tls,
-        Kind::Tls | Kind::WebSocket | Kind::Http => Kind::Quic,
+pub(super) const fn other(carrier: Carrier) -> Carrier {
+    match carrier {
+        Carrier::Udp => Carrier::Tcp,
+        Carrier::Tcp => Carrier::Udp,
     }
 }
 
@@ -458,6 +429,8 @@ pub(super) const fn other(kind: Kind) -> Kind {
 const DOUBT: Duration = Duration::from_millis(150);
 /// Neither says anything for so long: this machine may have another address.
 const MUTE: Duration = Duration::from_millis(250);
+/// A TCP connection that says nothing for so long after a change of addresses is dead.
+const SURVIVES: Duration = Duration::from_millis(500);
 /// TLS has said something while QUIC is doubted; QUIC may be a little slower.
 const GRACE: Duration = Duration::from_millis(50);
 /// What is taken for usual at most, so that a source that stands still is not waited for.

@@ -7,6 +7,7 @@ use crate::{media::Size, playback::Summary};
 pub(super) struct About {
     pub(super) stream: String,
     pub(super) size: Option<Size>,
+    pub(super) transport: &'static str,
     pub(super) cipher: String,
     pub(super) server: String,
 }
@@ -57,6 +58,7 @@ mod tests {
         let about = About {
             stream: "cam1".to_owned(),
             size: Size::new(1280, 720).ok(),
+            transport: "tls",
             cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
             server: "127.0.0.1:443".to_owned(),
         };

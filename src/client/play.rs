@@ -1,6 +1,6 @@
 //! Playing over the links that there are: one that brings the picture, and another that stands by.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::{task::JoinSet, time};
@@ -10,32 +10,36 @@ use super::moves::Output;
 use super::reach::{Reached, Target, reach};
 use super::viewer::{INBOX, Viewer};
 use crate::drive::{Came, Lane, take_early};
-use crate::transport::Kind;
 use crate::transport::dial::DialError;
+use crate::transport::{self, Carrier};
 
 /// Plays until no link is left, of which the viewer knows the reason.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Viewer) {
     let mut lanes = Lanes::default();
-    let mut dials: JoinSet<(Kind, Result<Reached, DialError>)> = JoinSet::new();
+    let mut dials: JoinSet<(Carrier, Result<Reached, DialError>)> = JoinSet::new();
     let mut partings = JoinSet::new();
-    let kind = there.link.kind();
+    let carrier = there.link.kind().carrier();
+    let server = there.link.peer();
+    let mut local = transport::source_towards(server);
+    let mut look = time::interval(LOOK);
+    look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     viewer.linked(&there, connector.only(), Instant::now());
-    lanes.add(kind, there, viewer);
+    lanes.add(carrier, there, viewer);
     loop {
         while partings.try_join_next().is_some() {}
         let mut deadline = viewer.tick(Instant::now());
-        for kind in Kind::RACED {
-            let Some(lane) = lanes.get(kind) else {
+        for carrier in Carrier::ALL {
+            let Some(lane) = lanes.get(carrier) else {
                 continue;
             };
-            match lane.drain(&mut viewer.way(kind)) {
+            match lane.drain(&mut viewer.way(carrier)) {
                 Some(idle) => deadline = deadline.into_iter().chain(idle).min(),
                 None => {
-                    if let Some(lane) = lanes.take(kind) {
+                    if let Some(lane) = lanes.take(carrier) {
                         partings.spawn(lane.farewell());
                     }
-                    viewer.gone(kind, Instant::now());
+                    viewer.gone(carrier, Instant::now());
                 }
             }
         }
@@ -49,12 +53,18 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
                     deadline = deadline.into_iter().chain(until).min();
                     break;
                 }
-                Output::Dial(kind) => {
-                    let first = viewer.another(kind, Instant::now());
-                    dials.spawn(dial(kind, connector.again(kind), first));
+                Output::Dial(carrier) => {
+                    let first = viewer.another(carrier, Instant::now());
+                    dials.spawn(dial(carrier, connector.again(carrier), first));
                 }
-                Output::Rebind(kind) => {
-                    if let Some(lane) = lanes.get(kind) {
+                Output::Cut(carrier) => {
+                    if let Some(lane) = lanes.get(carrier) {
+                        lane.cut(&mut viewer.way(carrier));
+                    }
+                    moved = true;
+                }
+                Output::Rebind(carrier) => {
+                    if let Some(lane) = lanes.get(carrier) {
                         lane.rebind();
                     }
                 }
@@ -76,35 +86,47 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
                 None => std::future::pending().await,
             }
         };
-        let (kind, came) = tokio::select! {
+        let (carrier, came) = tokio::select! {
             biased;
-            came = ready(quic) => (Kind::Quic, came),
-            came = ready(tls) => (Kind::Tls, came),
+            came = ready(quic) => (Carrier::Udp, came),
+            came = ready(tls) => (Carrier::Tcp, came),
             Some(dialled) = dials.join_next(), if !dials.is_empty() => {
-                if let Ok((kind, dialled)) = dialled {
+                if let Ok((carrier, dialled)) = dialled {
                     match dialled {
-                        Ok(there) if viewer.stands(kind, &there, Instant::now()) => {
-                            lanes.add(kind, there, viewer);
+                        Ok(there) if viewer.stands(carrier, &there, Instant::now()) => {
+                            lanes.add(carrier, there, viewer);
                         }
                         Ok(_) => {}
-                        Err(err) => viewer.failed(kind, &err, Instant::now()),
+                        Err(err) => viewer.failed(carrier, &err, Instant::now()),
                     }
                 }
                 continue;
             }
             () = viewer.woken() => continue,
+            _ = look.tick() => {
+                let now_at = transport::source_towards(server);
+                if now_at.is_some() && now_at != local {
+                    local = now_at;
+                    viewer.network_changed(Instant::now());
+                }
+                continue;
+            }
             () = sleep => continue,
         };
-        if let Some(lane) = lanes.get(kind) {
-            lane.take(came, &mut viewer.way(kind), Instant::now());
+        if let Some(lane) = lanes.get(carrier) {
+            lane.take(came, &mut viewer.way(carrier), Instant::now());
         }
     }
     dials.abort_all();
     while partings.join_next().await.is_some() {}
 }
 
-async fn dial(kind: Kind, target: Target, first: Bytes) -> (Kind, Result<Reached, DialError>) {
-    (kind, reach(&target, first).await)
+async fn dial(
+    carrier: Carrier,
+    target: Target,
+    first: Bytes,
+) -> (Carrier, Result<Reached, DialError>) {
+    (carrier, reach(&target, first).await)
 }
 
 async fn ready(lane: &mut Option<Lane>) -> Came {
@@ -114,23 +136,23 @@ async fn ready(lane: &mut Option<Lane>) -> Came {
     }
 }
 
-/// By kind, as in [`Kind::RACED`].
+/// By carrier, as in [`Carrier::ALL`].
 #[derive(Debug, Default)]
 struct Lanes([Option<Lane>; 2]);
 
 impl Lanes {
     #[expect(clippy::disallowed_methods, reason = "as above")]
-    fn add(&mut self, kind: Kind, there: Reached, viewer: &mut Viewer) {
-        take_early(there.early, &mut viewer.way(kind), Instant::now());
-        self.0[place(kind)] = Some(Lane::new(there.link, INBOX));
+    fn add(&mut self, carrier: Carrier, there: Reached, viewer: &mut Viewer) {
+        take_early(there.early, &mut viewer.way(carrier), Instant::now());
+        self.0[place(carrier)] = Some(Lane::new(there.link, INBOX));
     }
 
-    const fn get(&mut self, kind: Kind) -> Option<&mut Lane> {
-        self.0[place(kind)].as_mut()
+    const fn get(&mut self, carrier: Carrier) -> Option<&mut Lane> {
+        self.0[place(carrier)].as_mut()
     }
 
-    const fn take(&mut self, kind: Kind) -> Option<Lane> {
-        self.0[place(kind)].take()
+    const fn take(&mut self, carrier: Carrier) -> Option<Lane> {
+        self.0[place(carrier)].take()
     }
 
     const fn both(&mut self) -> &mut [Option<Lane>; 2] {
@@ -142,10 +164,13 @@ impl Lanes {
     }
 }
 
+/// How often this machine's address is looked at, which takes a few microseconds.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Where what belongs to a way is among those of both.
-pub(super) const fn place(kind: Kind) -> usize {
-    match kind {
-        Kind::Quic => 0,
-        Kind::Tls | Kind::WebSocket | Kind::Http => 1,
+pub(super) const fn place(carrier: Carrier) -> usize {
+    match carrier {
+        Carrier::Udp => 0,
+        Carrier::Tcp => 1,
     }
 }

@@ -14,7 +14,7 @@ use crate::drive::Early;
 use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::transport::memory::{Memory, Network};
 use crate::transport::race::{Beside, Event, Output, Plan, Race, Udp, Ways, Why};
-use crate::transport::{Kind, Link, Ready};
+use crate::transport::{Carrier, Link, Ready};
 use crate::trust::QuicClient;
 
 /// Whom to reach, and how.
@@ -22,7 +22,7 @@ use crate::trust::QuicClient;
 pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) stream: String,
+    pub(super) path: String,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) quic: QuicClient,
     pub(super) ways: Ways,
@@ -61,23 +61,28 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
     let mut answered: Option<Answered> = None;
     loop {
         match race.poll(Instant::now()) {
-            Output::Start(kind) => {
-                debug!(%kind, "tried");
-                let attempt = attempt(kind, target.clone(), first.clone(), Arc::clone(&progress));
+            Output::Start(carrier) => {
+                debug!(%carrier, "tried");
+                let attempt = attempt(
+                    carrier,
+                    target.clone(),
+                    first.clone(),
+                    Arc::clone(&progress),
+                );
                 attempts.spawn(attempt);
             }
             Output::Wait(until) => {
                 tokio::select! {
                     Some(done) = attempts.join_next() => {
                         // Nobody aborts one: it could only have panicked, which was told already.
-                        let Ok((kind, done)) = done else { continue };
+                        let Ok((carrier, done)) = done else { continue };
                         let event = match done {
                             Ok(link) => {
                                 answered = Some(link);
-                                Event::Welcome(kind)
+                                Event::Welcome(carrier)
                             }
-                            Err(err) if err.rejection().is_some() => Event::Rejected(kind, err),
-                            Err(err) => Event::Failed(kind, err),
+                            Err(err) if err.rejection().is_some() => Event::Rejected(carrier, err),
+                            Err(err) => Event::Failed(carrier, err),
                         };
                         race.handle(event, Instant::now());
                     }
@@ -97,10 +102,10 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                     return Err(timed_out(target));
                 };
                 info!(way = %report.winner, took = ?report.took, why = ?report.why, "reached");
-                if report.winner == Kind::Quic {
+                if report.winner == Carrier::Udp {
                     // What cannot be written is not remembered.
                     let _unwritten = locked(&target.memory).works(&network);
-                } else if let Beside::GoesOn(Kind::Quic) = report.beside {
+                } else if let Beside::GoesOn(Carrier::Udp) = report.beside {
                     tokio::spawn(listen(attempts, heard, target.clone()));
                 }
                 let why = report.why.filter(|why| !matches!(why, Why::NotAllowed));
@@ -127,29 +132,26 @@ struct Answered {
 }
 
 async fn attempt(
-    kind: Kind,
+    carrier: Carrier,
     target: Target,
     first: Bytes,
     progress: Arc<watch::Sender<Progress>>,
-) -> (Kind, Result<Answered, DialError>) {
+) -> (Carrier, Result<Answered, DialError>) {
     let whom = dial::Target {
         host: &target.host,
         port: target.port,
-        stream: &target.stream,
+        stream: &target.path,
     };
     let timeouts = Timeouts::default();
-    let linked = match kind {
-        Kind::Quic => dial::quic(whom, &target.quic, &first, timeouts, &progress).await,
-        // The others are no ways of their own yet.
-        Kind::Tls | Kind::WebSocket | Kind::Http => {
-            dial::tls(whom, Arc::clone(&target.tls), &first, timeouts).await
-        }
+    let linked = match carrier {
+        Carrier::Udp => dial::quic(whom, &target.quic, &first, timeouts, &progress).await,
+        Carrier::Tcp => dial::tls(whom, Arc::clone(&target.tls), &first, timeouts).await,
     };
     let answered = match linked {
         Ok(link) => answer(link, &target).await,
         Err(err) => Err(err),
     };
-    (kind, answered)
+    (carrier, answered)
 }
 
 /// Waits for the server's first word: a link that stands is not yet one that carries anything.
@@ -181,7 +183,7 @@ async fn answer(mut link: Link, target: &Target) -> Result<Answered, DialError> 
     reason = "what is remembered counts on the wall's clock"
 )]
 async fn listen(
-    attempts: JoinSet<(Kind, Result<Answered, DialError>)>,
+    attempts: JoinSet<(Carrier, Result<Answered, DialError>)>,
     mut heard: watch::Receiver<Progress>,
     target: Target,
 ) {

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::playback::{Summary, Traffic};
 use crate::session::client::{Event, Session, Want, Welcome};
 use crate::session::{CloseReason, Output};
-use crate::transport::Kind;
+use crate::transport::Carrier;
 use crate::wire::{CloseCode, Report, Resume};
 
 /// One viewer, over all its connections.
@@ -134,19 +134,22 @@ impl Viewer {
         let Some((session, want)) = self.begun.take() else {
             return;
         };
-        let kind = there.link.kind();
+        let carrier = there.link.kind().carrier();
         self.want = Some(want);
-        self.merge = Merge::new(kind);
+        self.merge = Merge::new(carrier);
         self.moving = None;
-        self.moves = Some(Moves::new(kind, only, now));
-        self.transport = Some(kind.name());
+        self.moves = Some(Moves::new(carrier, only, now));
+        self.transport = Some(there.link.kind().name());
         self.desk.linked(&there.link, there.took, there.why.clone());
         self.add(session, there, now);
     }
 
     /// The session of a way, as what is driven.
-    pub(super) const fn way(&mut self, kind: Kind) -> WayOf<'_> {
-        WayOf { viewer: self, kind }
+    pub(super) const fn way(&mut self, carrier: Carrier) -> WayOf<'_> {
+        WayOf {
+            viewer: self,
+            carrier,
+        }
     }
 
     /// The connection is lost, and will be tried again after `pause`.
@@ -215,9 +218,9 @@ impl Viewer {
         }
     }
 
-    fn is_active(&self, kind: Kind) -> bool {
+    fn is_active(&self, carrier: Carrier) -> bool {
         let moves = self.moves.as_ref();
-        moves.is_some_and(|moves| moves.active() == kind)
+        moves.is_some_and(|moves| moves.active() == carrier)
     }
 
     /// The session that brings the picture.
@@ -267,10 +270,10 @@ impl Viewer {
     }
 
     /// Something happened to the session of a way.
-    fn event(&mut self, kind: Kind, event: Event, now: Instant) -> Turn {
+    fn event(&mut self, carrier: Carrier, event: Event, now: Instant) -> Turn {
         if let Event::Closed(reason) = event {
             self.last_words = Some(ended(&reason, self.closing));
-            if matches!(reason, CloseReason::Peer { .. }) && self.is_active(kind) {
+            if matches!(reason, CloseReason::Peer { .. }) && self.is_active(carrier) {
                 // The server has said goodbye, and means every link.
                 self.moves = None;
                 self.ended = self.ended.take().or_else(|| self.last_words.take());
@@ -284,8 +287,8 @@ impl Viewer {
                 secret: welcome.resume.clone(),
             });
         }
-        self.judge(kind, &event, now);
-        if let Some(event) = self.merge.take(kind, event, now) {
+        self.judge(carrier, &event, now);
+        if let Some(event) = self.merge.take(carrier, event, now) {
             self.play(event, now);
         }
         Turn::Again

@@ -1,6 +1,8 @@
 //! The host that a link names when nobody said it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::transport::source_towards;
 
 /// The host under which `bound` is reached from elsewhere: its own address, or, where it is every address, the one
 /// from which this machine would send to the internet, or else `localhost`.
@@ -8,28 +10,9 @@ pub(super) fn host(bound: SocketAddr) -> String {
     if !bound.ip().is_unspecified() {
         return bound.ip().to_string();
     }
-    outward(
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::from((ELSEWHERE_V4, 9)),
-    )
-    .or_else(|| {
-        outward(
-            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-            SocketAddr::from((ELSEWHERE_V6, 9)),
-        )
-    })
-    .map_or_else(|| "localhost".to_owned(), |ip| ip.to_string())
-}
-
-/// The source address of a route; connecting a UDP socket sends nothing.
-fn outward(from: SocketAddr, to: SocketAddr) -> Option<IpAddr> {
-    let socket = UdpSocket::bind(from).ok()?;
-    socket.connect(to).ok()?;
-    socket
-        .local_addr()
-        .ok()
-        .map(|addr| addr.ip())
-        .filter(|ip| !ip.is_unspecified())
+    source_towards(SocketAddr::from((ELSEWHERE_V4, 9)))
+        .or_else(|| source_towards(SocketAddr::from((ELSEWHERE_V6, 9))))
+        .map_or_else(|| "localhost".to_owned(), |ip| ip.to_string())
 }
 
 /// Addresses for documentation (RFC 5737, RFC 3849): nobody's, and routed like any other.
@@ -38,6 +21,8 @@ const ELSEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]

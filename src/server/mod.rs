@@ -328,6 +328,7 @@ fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust:
     trust::Link {
         host: config.host.clone().unwrap_or_else(|| address::host(first)),
         port: first.port(),
+        prefix: String::new(),
         stream: config.name.clone(),
         pin: Some(identity.pin()),
         token: None,

@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 use super::base::Base;
 use super::forwarded::Proxies;
 use super::link::RECORD;
+use super::plain::Table;
 
 /// A TCP connection on which nothing has been said yet.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Incoming {
     peer: SocketAddr,
     place: Place,
     proxies: Proxies,
+    sessions: Option<Table>,
 }
 
 impl Incoming {
@@ -31,12 +33,14 @@ impl Incoming {
         peer: SocketAddr,
         place: Place,
         proxies: Proxies,
+        sessions: Option<Table>,
     ) -> Self {
         Self {
             tcp,
             peer,
             place,
             proxies,
+            sessions,
         }
     }
 
@@ -51,6 +55,7 @@ impl Incoming {
             peer,
             place,
             proxies,
+            sessions,
         } = self;
         let accept = async {
             let viewer = proxies.in_front(&mut tcp, peer).await;
@@ -68,6 +73,7 @@ impl Incoming {
             peer,
             place,
             proxies,
+            sessions,
         })
     }
 
@@ -84,6 +90,7 @@ pub struct Secured {
     pub(super) peer: SocketAddr,
     pub(super) place: Place,
     pub(super) proxies: Proxies,
+    pub(super) sessions: Option<Table>,
 }
 
 impl Secured {

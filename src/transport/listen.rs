@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::forwarded::Proxies;
 use super::incoming::{Crowd, Incoming};
+use super::plain::Table;
 use super::tcp;
 
 /// A TCP port that viewers come to.
@@ -19,6 +20,7 @@ pub struct Listener {
     local: SocketAddr,
     crowd: Crowd,
     proxies: Proxies,
+    sessions: Option<Table>,
 }
 
 impl Listener {
@@ -32,6 +34,7 @@ impl Listener {
             local,
             crowd: Crowd::default(),
             proxies: Proxies::default(),
+            sessions: None,
         })
     }
 
@@ -51,6 +54,12 @@ impl Listener {
         Self { proxies, ..self }
     }
 
+    /// Lets sessions inside plain HTTP come in as well, whichever listener of this table they come to.
+    pub fn with_sessions(mut self, table: Table) -> Self {
+        self.sessions = Some(table);
+        self
+    }
+
     /// The next connection. Says nothing about who it is: nothing has been read yet.
     ///
     /// Never fails: what goes wrong with one connection is not ours to worry about, and when the system has no more
@@ -64,8 +73,8 @@ impl Listener {
                         tracing::debug!(%peer, %error, "gone before it was accepted");
                         continue;
                     }
-                    let (place, proxies) = (self.crowd.enter(), self.proxies.clone());
-                    return Incoming::new(stream, peer, place, proxies);
+                    let (proxies, sessions) = (self.proxies.clone(), self.sessions.clone());
+                    return Incoming::new(stream, peer, self.crowd.enter(), proxies, sessions);
                 }
                 Err(error) if is_about_one_connection(&error) => {
                     tracing::debug!(%error, "gone before it was accepted");

@@ -13,9 +13,11 @@ mod incoming;
 mod link;
 mod listen;
 pub mod memory;
+pub mod plain;
 pub mod quic;
 pub mod race;
 mod sealed;
+mod source;
 mod tcp;
 mod upgrade;
 
@@ -24,6 +26,7 @@ use std::fmt;
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
 pub use listen::{ListenError, Listener, Protocol};
+pub use source::source_towards;
 pub use upgrade::PROTOCOL;
 
 /// The ways in which bytes get through.
@@ -44,8 +47,13 @@ impl Kind {
     /// Every way there is, the best first.
     pub const ALL: [Self; 4] = [Self::Quic, Self::Tls, Self::WebSocket, Self::Http];
 
-    /// Those that race each other, and stand by for each other.
-    pub const RACED: [Self; 2] = [Self::Quic, Self::Tls];
+    /// What carries it.
+    pub const fn carrier(self) -> Carrier {
+        match self {
+            Self::Tls | Self::WebSocket | Self::Http => Carrier::Tcp,
+            Self::Quic => Carrier::Udp,
+        }
+    }
 
     /// As people and scripts write it.
     pub const fn name(self) -> &'static str {
@@ -68,6 +76,30 @@ impl Kind {
     /// The way of this name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What carries a way. Between the two a viewer is raced at the start, and moves while it plays; which of the ways
+/// over TCP gets through is found out anew with each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl Carrier {
+    /// Both, the better one first.
+    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The HTTP that every connection starts with: viewers upgrade, everybody else gets an ordinary page.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,19 +12,20 @@ use http::header::{
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Body as _, Incoming as Body};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
-use tokio_rustls::TlsStream;
+use tokio_rustls::{TlsStream, server};
 
 use super::Kind;
 use super::base::Base;
 use super::incoming::{AcceptError, Secured};
 use super::link::Link;
+use super::plain::Visit;
 use super::sealed::{seal, websocket};
 
 /// What a viewer asks to upgrade to, or to speak inside a WebSocket.
@@ -36,7 +39,8 @@ impl Secured {
     /// ([`Identity::sealed_server_config`](crate::trust::Identity::sealed_server_config)); its handshake is done here as well.
     ///
     /// Each request's head must come within `within` (10 s are usual), all of it within a minute, and the inner handshake
-    /// within `within` again.
+    /// within `within` again; unless it serves [sessions inside plain HTTP](super::plain) behind which there are viewers:
+    /// then it lasts as long as they do.
     pub async fn serve(
         self,
         sealed: Arc<ServerConfig>,
@@ -47,40 +51,48 @@ impl Secured {
             peer,
             place,
             proxies,
+            sessions,
         } = self;
+        let mut place = Some(place);
+        let visit = Arc::new(Visit::new(sessions, peer).trusting(proxies));
         let upgraded = Arc::new(OnceLock::new());
         let service = {
-            let upgraded = Arc::clone(&upgraded);
-            service_fn(move |request: Request<Body>| {
-                let response = match wanted(&request) {
-                    Wanted::Page => page(&request),
-                    Wanted::Link(kind, response) => {
-                        // Only these come by way of who reads HTTP.
-                        let viewer = match kind {
-                            Upgrade::Tunnel => peer,
-                            Upgrade::WebSocket => proxies.forwarded(request.headers(), peer),
-                        };
-                        // Behind it no other request is read.
-                        let _first = upgraded.set((kind, viewer));
-                        response
+            let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+            service_fn(move |mut request: Request<Body>| {
+                let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+                async move {
+                    if let Some(answer) = visit.answer(&mut request).await {
+                        return Ok(answer);
                     }
-                };
-                std::future::ready(Ok::<_, Infallible>(response))
+                    let response = match wanted(&request) {
+                        Wanted::Page => page(&request),
+                        Wanted::Link(kind, response) => {
+                            // Who comes by way of our own protocol comes by nobody who reads HTTP.
+                            let viewer = match kind {
+                                Upgrade::Tunnel => peer,
+                                Upgrade::WebSocket => visit.viewer(request.headers()),
+                            };
+                            // Behind it no other request is read.
+                            let _first = upgraded.set((kind, viewer));
+                            response
+                        }
+                    };
+                    Ok::<_, Infallible>(response.map(Either::Left))
+                }
             })
         };
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(visit.patience())
             .header_read_timeout(within)
             .max_headers(MOST_HEADERS)
             .max_buf_size(MOST_HEAD)
-            .serve_connection(TokioIo::new(tls), service)
+            .serve_connection(TokioIo::new(visit.gated(tls, hungry)), service)
             .without_shutdown();
-        let parts = place
-            .hold(tokio::time::timeout(LONGEST_VISIT, connection))
+        let parts = visit
+            .stay(&mut place, LONGEST_VISIT, connection)
             .await?
-            .map_err(|_| AcceptError::Slow)?
             .map_err(AcceptError::Http)?;
-        let mut tls = parts.io.into_inner();
+        let mut tls = parts.io.into_inner().into_inner();
         match upgraded.get() {
             Some((Upgrade::Tunnel, _)) => {
                 let early = BytesMut::from(parts.read_buf);
@@ -91,7 +103,10 @@ impl Secured {
                 let socket = websocket::WebSocket::server(tls, parts.read_buf).await;
                 let base = Base::websocket(socket);
                 let link = seal::server(base, Kind::WebSocket, *viewer, sealed, within);
-                return place.hold(link).await?.map(Some);
+                return match place {
+                    Some(place) => place.hold(link).await?.map(Some),
+                    None => link.await.map(Some),
+                };
             }
             None => {}
         }
@@ -111,6 +126,10 @@ enum Upgrade {
 enum Wanted {
     Page,
     Link(Upgrade, Response<Full<Bytes>>),
+}
+
+fn hungry(tls: &server::TlsStream<Base>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    tls.get_ref().0.poll_hungry(cx)
 }
 
 fn wanted(request: &Request<Body>) -> Wanted {

@@ -1,4 +1,4 @@
-//! The one thing that a viewer is given: `https://HOST[:PORT]/STREAM#k=PIN&t=TOKEN`.
+//! The one thing that a viewer is given: `https://HOST[:PORT]/[PREFIX/]STREAM#k=PIN&t=TOKEN`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,12 +27,24 @@ pub struct Link {
     pub host: String,
     /// Of TCP, and of UDP.
     pub port: u16,
+    /// What a reverse proxy in front of the server has before the stream's name: names joined by slashes, or nothing.
+    pub prefix: String,
     /// The stream's name, as [`is_stream_name`] has it.
     pub stream: String,
     /// The server's key; without it the system or the user decides.
     pub pin: Option<Pin>,
     /// A secret: shown in the link, never in [`Debug`](fmt::Debug).
     pub token: Option<String>,
+}
+
+impl Link {
+    /// The path of the URL, without the slash in front.
+    pub fn path(&self) -> String {
+        match self.prefix.as_str() {
+            "" => self.stream.clone(),
+            prefix => format!("{prefix}/{}", self.stream),
+        }
+    }
 }
 
 impl FromStr for Link {
@@ -91,20 +103,20 @@ impl FromStr for Link {
             None => DEFAULT_PORT,
         };
         let path = url.path();
-        let stream = path.strip_prefix('/').unwrap_or(path);
-        let stream = stream.strip_suffix('/').unwrap_or(stream);
-        if stream.is_empty() {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        if path.is_empty() {
             return Err(LinkError::NoStream);
         }
-        if !is_stream_name(stream) {
-            return Err(LinkError::Stream {
-                name: stream.into(),
-            });
+        if let Some(name) = path.split('/').find(|name| !is_stream_name(name)) {
+            return Err(LinkError::Stream { name: name.into() });
         }
+        let (prefix, stream) = path.rsplit_once('/').unwrap_or(("", path));
         let (pin, token) = secrets(url.fragment().unwrap_or_default())?;
         Ok(Self {
             host,
             port,
+            prefix: prefix.to_owned(),
             stream: stream.to_owned(),
             pin,
             token,
@@ -122,7 +134,7 @@ impl fmt::Display for Link {
         if self.port != DEFAULT_PORT {
             write!(f, ":{}", self.port)?;
         }
-        write!(f, "/{}", self.stream)?;
+        write!(f, "/{}", self.path())?;
         if let Some(pin) = self.pin {
             write!(f, "#k={pin}")?;
         }
@@ -138,7 +150,7 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("host", &self.host)
             .field("port", &self.port)
-            .field("stream", &self.stream)
+            .field("path", &self.path())
             .field("pin", &self.pin)
             .field("token", &self.token.as_ref().map(|_| "secret"))
             .finish()
@@ -280,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_reverse_proxy_the_stream_has_a_prefix() {
+        let text = "https://example.com/live/house/front#t=x";
+        let behind = link(text);
+        assert_eq!(
+            (behind.prefix.as_str(), behind.stream.as_str()),
+            ("live/house", "front")
+        );
+        assert_eq!(behind.path(), "live/house/front");
+        assert_eq!(behind.to_string(), text);
+    }
+
+    #[test]
     fn what_a_person_pastes_is_understood() {
         for (pasted, meant) in [
             ("localhost:8443/cam", "https://localhost:8443/cam"),
@@ -317,7 +341,8 @@ mod tests {
             ("https://me:pw@cam/a", E::User),
             ("https://cam", E::NoStream),
             ("https://cam/#k=x", E::NoStream),
-            ("https://cam/a/b", E::Stream { name: "a/b".into() }),
+            ("https://cam/a//b", E::Stream { name: "".into() }),
+            ("https://cam/.a/b", E::Stream { name: ".a".into() }),
             ("https://cam/.a", E::Stream { name: ".a".into() }),
             (
                 "https://cam/a%20b",

@@ -189,7 +189,7 @@ def limit(network, options):
 
 def rules(*lines):
     """Replaces the rules of the viewer's side, behind the line: what its sockets send or get has passed the line."""
-    text = "table inet box\ndelete table inet box\n" + ("table inet box {" + "\n".join(lines) + "}\n" if lines else "")
+    text = "table inet box\ndelete table inet box\n" + ("table inet box {\n" + "\n".join(lines) + "\n}\n" if lines else "")
     subprocess.run(["ip", "netns", "exec", "tc_cli", "nft", "-f", "-"], input=text, text=True, check=True)
 
 
@@ -212,7 +212,7 @@ def throttle(network, options):
 
 def nat(network, options):
     rules("set open { type inet_service; flags timeout; timeout 15s; }",
-          "chain leaving { type filter hook output priority 0; meta l4proto udp update @open { udp sport } }",
+          "chain leaving { type filter hook output priority 0; meta l4proto udp update @open { udp sport }", "}",
           *arriving("meta l4proto udp udp dport != @open drop"))
     moves, summary = events(network.watch(60), "switched")
     rules()

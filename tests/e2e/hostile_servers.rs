@@ -32,6 +32,7 @@ impl Impostor {
         let identity = Identity::fresh().unwrap();
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let link = trust::Link {
+            prefix: String::new(),
             host: "127.0.0.1".to_owned(),
             port: listener.local().port(),
             stream: "live".to_owned(),

@@ -12,13 +12,13 @@ use crate::client::overlay::About;
 use crate::client::play::place;
 use crate::client::reach::Reached;
 use crate::session::client::{Event, Session, Want};
-use crate::transport::Kind;
+use crate::transport::Carrier;
 use crate::transport::dial::DialError;
 use crate::wire::CloseCode;
 
 impl Viewer {
     /// Begins another session, over the other way, that hears and does not see; gives its first words.
-    pub(in crate::client) fn another(&mut self, kind: Kind, now: Instant) -> Bytes {
+    pub(in crate::client) fn another(&mut self, carrier: Carrier, now: Instant) -> Bytes {
         let mut first = BytesMut::new();
         if let Some(want) = &self.want {
             let want = Want {
@@ -27,53 +27,66 @@ impl Viewer {
                 resume: self.resume.take(),
                 ..want.clone()
             };
-            debug!(%kind, "another link");
+            debug!(%carrier, "another link");
             self.begun = Some((words(want.clone(), &mut first, now), want));
         }
         first.freeze()
     }
 
     /// The other link is there; whether it is still wanted.
-    pub(in crate::client) fn stands(&mut self, kind: Kind, there: &Reached, now: Instant) -> bool {
+    pub(in crate::client) fn stands(
+        &mut self,
+        carrier: Carrier,
+        there: &Reached,
+        now: Instant,
+    ) -> bool {
         let begun = self.begun.take().filter(|_| !self.closing);
         let (Some((session, _)), Some(moves)) = (begun, &mut self.moves) else {
             return false;
         };
-        moves.handle(moves::Event::Stands(kind), now);
+        moves.handle(moves::Event::Stands(carrier), now);
         self.add(session, there, now);
         true
     }
 
     /// The other link could not be had.
-    pub(in crate::client) fn failed(&mut self, kind: Kind, err: &DialError, now: Instant) {
-        debug!(%kind, %err, "no other link");
-        self.tell(moves::Event::Failed(kind), now);
+    pub(in crate::client) fn failed(&mut self, carrier: Carrier, err: &DialError, now: Instant) {
+        debug!(%carrier, %err, "no other link");
+        self.tell(moves::Event::Failed(carrier), now);
+    }
+
+    /// This machine has another address.
+    pub(in crate::client) fn network_changed(&mut self, now: Instant) {
+        info!("another network");
+        self.tell(moves::Event::Network, now);
     }
 
     pub(super) fn add(&mut self, mut session: Session, there: &Reached, now: Instant) {
         let kind = there.link.kind();
+        let carrier = kind.carrier();
         if kind.has_datagrams() {
             session.with_datagrams();
         }
         session.linked(now);
-        self.about[place(kind)] = About {
+        self.about[place(carrier)] = About {
+            transport: kind.name(),
             cipher: there.link.cipher(),
             server: there.link.peer().to_string(),
             ..About::default()
         };
-        self.ways[place(kind)] = Some(session);
+        self.ways[place(carrier)] = Some(session);
     }
 
     /// A link is closed.
-    pub(in crate::client) fn gone(&mut self, kind: Kind, now: Instant) {
-        let active = self.is_active(kind) || self.moves.is_none();
-        if let Some(session) = self.ways[place(kind)].take() {
+    pub(in crate::client) fn gone(&mut self, carrier: Carrier, now: Instant) {
+        let active = self.is_active(carrier) || self.moves.is_none();
+        if let Some(session) = self.ways[place(carrier)].take() {
             self.received_before += session.bytes_received();
             if active {
                 self.rtt = session.rtt().or(self.rtt);
             }
         }
-        self.tell(moves::Event::Gone(kind), now);
+        self.tell(moves::Event::Gone(carrier), now);
         if self.ways.iter().all(Option::is_none) {
             self.moves = None;
             self.ended = self.ended.take().or_else(|| self.last_words.take());
@@ -87,29 +100,32 @@ impl Viewer {
         };
         let output = moves.poll(now);
         match output {
-            moves::Output::Wait(_) | moves::Output::Dial(_) | moves::Output::Rebind(_) => {}
-            moves::Output::Ask(kind) => {
-                if let Some(session) = &mut self.ways[place(kind)] {
+            moves::Output::Wait(_)
+            | moves::Output::Dial(_)
+            | moves::Output::Rebind(_)
+            | moves::Output::Cut(_) => {}
+            moves::Output::Ask(carrier) => {
+                if let Some(session) = &mut self.ways[place(carrier)] {
                     session.ask(now);
                 }
             }
-            moves::Output::Try(kind) => self.subscribe(kind, true),
-            moves::Output::Fetch(kind) => {
-                self.merge.fetch(kind);
-                self.subscribe(kind, true);
+            moves::Output::Try(carrier) => self.subscribe(carrier, true),
+            moves::Output::Fetch(carrier) => {
+                self.merge.fetch(carrier);
+                self.subscribe(carrier, true);
             }
-            moves::Output::Drop(kind) => {
-                if let Some(session) = &mut self.ways[place(kind)] {
+            moves::Output::Drop(carrier) => {
+                if let Some(session) = &mut self.ways[place(carrier)] {
                     session.close(CloseCode::Done, now);
                 }
             }
-            moves::Output::Move(kind, reason) => self.moved(kind, reason, now),
+            moves::Output::Move(carrier, reason) => self.moved(carrier, reason, now),
         }
         output
     }
 
-    fn subscribe(&mut self, kind: Kind, video: bool) {
-        if let (Some(session), Some(want)) = (&mut self.ways[place(kind)], &self.want)
+    fn subscribe(&mut self, carrier: Carrier, video: bool) {
+        if let (Some(session), Some(want)) = (&mut self.ways[place(carrier)], &self.want)
             && let Some(stream) = want.stream.clone()
         {
             session.subscribe(stream, video && want.video, want.audio);
@@ -117,17 +133,18 @@ impl Viewer {
     }
 
     /// What is seen comes over this way from now on.
-    fn moved(&mut self, kind: Kind, reason: Reason, now: Instant) {
-        let from = moves::other(kind);
-        info!(%from, to = %kind, ?reason, "moved");
+    fn moved(&mut self, carrier: Carrier, reason: Reason, now: Instant) {
+        let left = moves::other(carrier);
+        let [from, to] = [left, carrier].map(|carrier| self.about[place(carrier)].transport);
+        info!(from, to, ?reason, "moved");
         self.switches += 1;
-        self.transport = Some(kind.name());
-        self.desk.moved(&self.about[place(kind)]);
+        self.transport = Some(to);
+        self.desk.moved(&self.about[place(carrier)]);
         let (picture, sound) = self.merge.last();
         self.moving = Some(Moving {
             switched: Switched {
-                from: from.name(),
-                to: kind.name(),
+                from,
+                to,
                 reason: reason.words(),
                 video_gap_ms: None,
                 audio_gap_ms: None,
@@ -135,24 +152,24 @@ impl Viewer {
             picture,
             sound,
         });
-        for event in self.merge.arrive(kind, now) {
+        for event in self.merge.arrive(carrier, now) {
             self.play(event, now);
         }
-        self.subscribe(from, false);
+        self.subscribe(left, false);
     }
 
     /// What this tells of the way over which it came.
-    pub(super) fn judge(&mut self, kind: Kind, event: &Event, now: Instant) {
+    pub(super) fn judge(&mut self, carrier: Carrier, event: &Event, now: Instant) {
         let Event::FrameEnd { capture, .. } = event else {
             return;
         };
-        let session = self.ways[place(kind)].as_ref();
+        let session = self.ways[place(carrier)].as_ref();
         if let Some(server) = session.and_then(|session| session.server_time(now)) {
-            self.tell(moves::Event::Frame(kind, server.since(*capture)), now);
+            self.tell(moves::Event::Frame(carrier, server.since(*capture)), now);
         }
-        if self.merge.is_fetching(kind) {
-            self.merge.keep(kind, event);
-            self.tell(moves::Event::Ready(kind), now);
+        if self.merge.is_fetching(carrier) {
+            self.merge.keep(carrier, event);
+            self.tell(moves::Event::Ready(carrier), now);
         }
     }
 

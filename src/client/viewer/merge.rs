@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use crate::media::RungId;
 use crate::session::client::{Event, Sounds};
-use crate::transport::Kind;
+use crate::transport::Carrier;
 
 /// What came, over whatever way.
 #[derive(Debug)]
 pub(super) struct Merge {
-    active: Kind,
+    active: Carrier,
     fetch: Option<Fetch>,
     sounds: Sounds,
     /// The newest frame that was complete.
@@ -22,7 +22,7 @@ pub(super) struct Merge {
 /// The picture is asked for anew over a way.
 #[derive(Debug)]
 struct Fetch {
-    over: Kind,
+    over: Carrier,
     /// That subscription stands; what came before is of another.
     subscribed: bool,
     /// What came of the picture, where it is not seen before it is complete.
@@ -31,13 +31,13 @@ struct Fetch {
 
 impl Default for Merge {
     fn default() -> Self {
-        Self::new(Kind::Tls)
+        Self::new(Carrier::Tcp)
     }
 }
 
 impl Merge {
     /// What comes over this way is seen.
-    pub(super) fn new(active: Kind) -> Self {
+    pub(super) fn new(active: Carrier) -> Self {
         Self {
             active,
             fetch: None,
@@ -54,7 +54,7 @@ impl Merge {
     }
 
     /// From its next subscription on, what comes over this way is kept, until the first frame is complete.
-    pub(super) fn fetch(&mut self, over: Kind) {
+    pub(super) fn fetch(&mut self, over: Carrier) {
         self.fetch = Some(Fetch {
             over,
             subscribed: false,
@@ -63,24 +63,24 @@ impl Merge {
     }
 
     /// Whether a picture is fetched over this way, and its subscription stands.
-    pub(super) fn is_fetching(&self, kind: Kind) -> bool {
+    pub(super) fn is_fetching(&self, carrier: Carrier) -> bool {
         let fetch = self.fetch.as_ref();
-        fetch.is_some_and(|fetch| fetch.over == kind && fetch.subscribed)
+        fetch.is_some_and(|fetch| fetch.over == carrier && fetch.subscribed)
     }
 
     /// Keeps the end of the frame that is fetched over this way.
-    pub(super) fn keep(&mut self, kind: Kind, event: &Event) {
+    pub(super) fn keep(&mut self, carrier: Carrier, event: &Event) {
         if let Some(fetch) = &mut self.fetch
-            && fetch.over == kind
-            && kind != self.active
+            && fetch.over == carrier
+            && carrier != self.active
         {
             fetch.kept.push(event.clone());
         }
     }
 
     /// What comes over this way is seen from now on: first what was kept.
-    pub(super) fn arrive(&mut self, kind: Kind, now: Instant) -> Vec<Event> {
-        self.active = kind;
+    pub(super) fn arrive(&mut self, carrier: Carrier, now: Instant) -> Vec<Event> {
+        self.active = carrier;
         let Some(fetch) = &mut self.fetch else {
             return Vec::new();
         };
@@ -93,7 +93,7 @@ impl Merge {
     }
 
     /// What of this is news.
-    pub(super) fn take(&mut self, kind: Kind, event: Event, now: Instant) -> Option<Event> {
+    pub(super) fn take(&mut self, carrier: Carrier, event: Event, now: Instant) -> Option<Event> {
         if let Event::Audio(packet) = &event {
             let new = self.sounds.is_new(packet.seq);
             if new {
@@ -101,11 +101,11 @@ impl Merge {
             }
             return new.then_some(event);
         }
-        if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.over == kind) {
+        if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.over == carrier) {
             if let Event::Subscribed { .. } = event {
                 // The stream is the one that plays: to the player nothing begins anew.
                 fetch.subscribed = true;
-                if kind == self.active {
+                if carrier == self.active {
                     self.fetch = None;
                 }
                 return None;
@@ -113,7 +113,7 @@ impl Merge {
             if !fetch.subscribed {
                 return None;
             }
-            if kind != self.active {
+            if carrier != self.active {
                 let of_picture = matches!(event, Event::Rung(_) | Event::Cells { .. });
                 if of_picture && fetch.kept.len() < MOST_KEPT {
                     fetch.kept.push(event);
@@ -121,7 +121,7 @@ impl Merge {
                 return None;
             }
         }
-        if kind == self.active {
+        if carrier == self.active {
             return self.news(event, now);
         }
         None
@@ -196,17 +196,17 @@ mod tests {
 
     #[test]
     fn sound_comes_over_both_and_is_heard_once() {
-        let mut merge = Merge::new(Kind::Quic);
+        let mut merge = Merge::new(Carrier::Udp);
         let mut heard = Vec::new();
-        for (kind, seq) in [
-            (Kind::Quic, 1),
-            (Kind::Tls, 1),
-            (Kind::Tls, 2),
-            (Kind::Quic, 3),
-            (Kind::Quic, 2),
-            (Kind::Tls, 4),
+        for (carrier, seq) in [
+            (Carrier::Udp, 1),
+            (Carrier::Tcp, 1),
+            (Carrier::Tcp, 2),
+            (Carrier::Udp, 3),
+            (Carrier::Udp, 2),
+            (Carrier::Tcp, 4),
         ] {
-            if merge.take(kind, sound(seq), now()).is_some() {
+            if merge.take(carrier, sound(seq), now()).is_some() {
                 heard.push(seq);
             }
         }
@@ -215,36 +215,36 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_fetched_is_seen_when_it_is_complete_and_from_then_on_nothing_else() {
-        let mut merge = Merge::new(Kind::Tls);
-        assert!(merge.take(Kind::Tls, end(1), now()).is_some());
+        let mut merge = Merge::new(Carrier::Tcp);
+        assert!(merge.take(Carrier::Tcp, end(1), now()).is_some());
         // Tried, and thrown away.
-        assert!(merge.take(Kind::Quic, cells(2), now()).is_none());
-        merge.fetch(Kind::Quic);
-        assert!(merge.take(Kind::Quic, cells(2), now()).is_none());
-        assert!(merge.take(Kind::Quic, subscribed(), now()).is_none());
-        assert!(merge.take(Kind::Quic, cells(3), now()).is_none());
-        assert!(merge.take(Kind::Tls, end(2), now()).is_some());
-        assert!(merge.is_fetching(Kind::Quic));
-        merge.keep(Kind::Quic, &end(3));
-        assert_eq!(merge.arrive(Kind::Quic, now()), [cells(3), end(3)]);
-        assert!(merge.take(Kind::Tls, end(3), now()).is_none());
-        assert!(merge.take(Kind::Quic, cells(4), now()).is_some());
+        assert!(merge.take(Carrier::Udp, cells(2), now()).is_none());
+        merge.fetch(Carrier::Udp);
+        assert!(merge.take(Carrier::Udp, cells(2), now()).is_none());
+        assert!(merge.take(Carrier::Udp, subscribed(), now()).is_none());
+        assert!(merge.take(Carrier::Udp, cells(3), now()).is_none());
+        assert!(merge.take(Carrier::Tcp, end(2), now()).is_some());
+        assert!(merge.is_fetching(Carrier::Udp));
+        merge.keep(Carrier::Udp, &end(3));
+        assert_eq!(merge.arrive(Carrier::Udp, now()), [cells(3), end(3)]);
+        assert!(merge.take(Carrier::Tcp, end(3), now()).is_none());
+        assert!(merge.take(Carrier::Udp, cells(4), now()).is_some());
     }
 
     #[test]
     fn no_frame_is_seen_twice_and_none_that_is_older() {
-        let mut merge = Merge::new(Kind::Quic);
-        assert!(merge.take(Kind::Quic, end(5), now()).is_some());
-        merge.fetch(Kind::Tls);
-        assert_eq!(merge.arrive(Kind::Tls, now()), []);
+        let mut merge = Merge::new(Carrier::Udp);
+        assert!(merge.take(Carrier::Udp, end(5), now()).is_some());
+        merge.fetch(Carrier::Tcp);
+        assert_eq!(merge.arrive(Carrier::Tcp, now()), []);
         // Of the subscription to the sound alone.
-        assert!(merge.take(Kind::Tls, cells(9), now()).is_none());
-        assert!(merge.take(Kind::Tls, subscribed(), now()).is_none());
+        assert!(merge.take(Carrier::Tcp, cells(9), now()).is_none());
+        assert!(merge.take(Carrier::Tcp, subscribed(), now()).is_none());
         for frame in [4, 5] {
-            assert!(merge.take(Kind::Tls, cells(frame), now()).is_none());
-            assert!(merge.take(Kind::Tls, end(frame), now()).is_none());
+            assert!(merge.take(Carrier::Tcp, cells(frame), now()).is_none());
+            assert!(merge.take(Carrier::Tcp, end(frame), now()).is_none());
         }
-        assert!(merge.take(Kind::Tls, end(6), now()).is_some());
-        assert!(merge.take(Kind::Quic, end(7), now()).is_none());
+        assert!(merge.take(Carrier::Tcp, end(6), now()).is_some());
+        assert!(merge.take(Carrier::Udp, end(7), now()).is_none());
     }
 }

@@ -10,12 +10,12 @@ use crate::client::play::place;
 use crate::drive::{Beside, Endpoint, Turn};
 use crate::session::client::Session;
 use crate::session::{Output, SessionError};
-use crate::transport::Kind;
+use crate::transport::Carrier;
 
 /// A viewer's session over this way.
 pub(in crate::client) struct WayOf<'a> {
     pub(super) viewer: &'a mut Viewer,
-    pub(super) kind: Kind,
+    pub(super) carrier: Carrier,
 }
 
 /// Bytes set aside for what comes over a link.
@@ -23,12 +23,12 @@ pub(in crate::client) const INBOX: usize = 64 << 10;
 
 impl WayOf<'_> {
     const fn session(&mut self) -> Option<&mut Session> {
-        self.viewer.ways[place(self.kind)].as_mut()
+        self.viewer.ways[place(self.carrier)].as_mut()
     }
 
     /// Something came.
     fn heard(&mut self, now: Instant) -> Option<&mut Session> {
-        self.viewer.tell(moves::Event::Heard(self.kind), now);
+        self.viewer.tell(moves::Event::Heard(self.carrier), now);
         self.session()
     }
 }
@@ -64,16 +64,16 @@ impl Endpoint for WayOf<'_> {
     }
 
     fn poll(&mut self, now: Instant, out: &mut BytesMut) -> Turn {
-        let kind = self.kind;
+        let carrier = self.carrier;
         let Some(session) = self.session() else {
             return Turn::Closed;
         };
         match session.poll(now, out) {
             Output::Send => Turn::Sent,
-            Output::Event(event) => self.viewer.event(kind, event, now),
+            Output::Event(event) => self.viewer.event(carrier, event, now),
             Output::Idle(deadline) => {
                 let server = session.server_time(now);
-                if self.viewer.is_active(kind) {
+                if self.viewer.is_active(carrier) {
                     self.viewer.desk.playback().set_clock(server, now);
                 }
                 Turn::Idle(deadline)

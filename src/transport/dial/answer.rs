@@ -90,7 +90,7 @@ impl<'a> Head<'a> {
 }
 
 /// The title of an HTML page, safe to print.
-pub(super) fn title(page: &[u8]) -> Option<String> {
+pub(in crate::transport) fn title(page: &[u8]) -> Option<String> {
     let page = String::from_utf8_lossy(page);
     // Folded in ASCII alone, so that positions stay.
     let folded = page.to_ascii_lowercase();

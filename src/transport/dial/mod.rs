@@ -6,6 +6,7 @@ mod ask;
 mod connect;
 mod error;
 mod handshake;
+mod portal;
 mod quic;
 mod sealed;
 
@@ -16,8 +17,10 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use self::answer::Wanted;
+pub(super) use self::answer::title;
 use self::ask::{Asked, ask};
 pub use self::error::{DialError, Looks};
+pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
 pub use self::sealed::websocket;
 use super::upgrade::PROTOCOL;
@@ -51,7 +54,7 @@ pub struct Target<'a> {
     pub host: &'a str,
     /// Of TCP, or of UDP.
     pub port: u16,
-    /// The path of the request, without the slash in front: the stream's name.
+    /// The path of the request, without the slash in front: the stream's name, behind what a reverse proxy has there.
     pub stream: &'a str,
 }
 

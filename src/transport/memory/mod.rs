@@ -1,8 +1,10 @@
-//! Where UDP is known not to get through: kept on disk for each network, and for a while only.
+//! Where UDP is known not to get through, and which way got through where something else answers for a server: kept on
+//! disk for each network, and for a while only.
 //!
 //! What is remembered saves a start the time of finding out again, and nothing more. So whatever is wrong with the
 //! file, it is as if nothing were known, and the next write makes it good.
 
+mod inside;
 mod list;
 mod network;
 
@@ -11,16 +13,19 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use self::inside::Inside;
 pub use self::list::{Entry, List, parse};
 pub use self::network::{Network, Tables};
+use super::Kind;
 use crate::file::{self, Access};
 
-/// The networks on which UDP was found broken, as they were when the file was last read.
+/// What is known of networks, as it was when the file was last read.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// `None` where there is no place for the file, or no writing to it: then it lasts as long as this value.
     path: Option<PathBuf>,
     list: List,
+    inside: Inside,
 }
 
 /// UDP was found broken, and that still counts.
@@ -46,15 +51,18 @@ impl Memory {
             None => Self {
                 path: None,
                 list: List::default(),
+                inside: Inside::default(),
             },
         }
     }
 
     /// The memory in this file; empty if there is none, or none that can be read.
     pub fn open(path: &Path) -> Self {
+        let (list, inside) = read(path);
         Self {
             path: Some(path.to_path_buf()),
-            list: read(path),
+            list,
+            inside,
         }
     }
 
@@ -102,11 +110,46 @@ impl Memory {
         }
     }
 
+    /// Which way last got through to the server at `host` and `port` on this network, where something else answers in
+    /// its name.
+    pub fn inside(
+        &self,
+        network: &Network,
+        host: &str,
+        port: u16,
+        now: SystemTime,
+    ) -> Option<Kind> {
+        self.inside.of(&network.with(host, port), seconds(now))
+    }
+
+    /// This way got through where something else answers in the server's name; `None`: nothing else does any more.
+    ///
+    /// # Errors
+    /// As for [`broken`](Self::broken).
+    pub fn set_inside(
+        &mut self,
+        network: &Network,
+        host: &str,
+        port: u16,
+        way: Option<Kind>,
+        now: SystemTime,
+    ) -> io::Result<()> {
+        self.refresh();
+        if self
+            .inside
+            .set(&network.with(host, port), way, seconds(now))
+        {
+            self.write()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Another process may have written meanwhile. What comes between this and our own writing is lost, which is one
     /// entry, and costs one start its head start.
     fn refresh(&mut self) {
         if let Some(path) = &self.path {
-            self.list = read(path);
+            (self.list, self.inside) = read(path);
         }
     }
 
@@ -114,26 +157,29 @@ impl Memory {
         let Some(path) = self.path.take() else {
             return Ok(());
         };
-        write(&path, &self.list)?;
+        write(&path, &format!("{}{}", self.list, self.inside))?;
         self.path = Some(path);
         Ok(())
     }
 }
 
 /// What is in the file, as far as it can be understood.
-fn read(path: &Path) -> List {
+fn read(path: &Path) -> (List, Inside) {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)) {
-        Ok(_) => parse(&String::from_utf8_lossy(&bytes)),
-        Err(_) => List::default(),
+        Ok(_) => {
+            let text = String::from_utf8_lossy(&bytes);
+            (parse(&text), Inside::parse(&text))
+        }
+        Err(_) => Default::default(),
     }
 }
 
-fn write(path: &Path, list: &List) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         private_dir(dir)?;
     }
-    file::replace(path, list.to_string().as_bytes(), Access::Private)
+    file::replace(path, text.as_bytes(), Access::Private)
 }
 
 /// Makes a directory and those above it, open to their owner alone where they are new.
@@ -151,7 +197,7 @@ fn seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Five times what the longest list takes.
+/// Several times what the longest lists take.
 const MOST_BYTES: u64 = 32 * 1024;
 
 #[cfg(test)]

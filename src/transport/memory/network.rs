@@ -69,6 +69,16 @@ impl Network {
         Self::hash(&["unknown", &host.to_ascii_lowercase()])
     }
 
+    /// One server as it is seen from here.
+    pub(super) fn with(&self, host: &str, port: u16) -> Self {
+        Self::hash(&[
+            "server",
+            &self.0,
+            &host.to_ascii_lowercase(),
+            &port.to_string(),
+        ])
+    }
+
     pub(super) fn from_key(key: &str) -> Option<Self> {
         let hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         (key.len() == KEY && key.bytes().all(hex)).then(|| Self(key.to_owned()))

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub(super) use self::addresses::{Addresses, Step};
 pub use self::plan::{Plan, Udp, Ways};
 pub use self::report::{Beside, Failure, Fate, Report, Why};
-use super::Kind;
+use super::Carrier;
 
 /// What the attempts say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +36,18 @@ pub enum Event<E> {
     /// address for instance; where it does not, [`Event::Failed`] comes too.
     UdpRefused,
     /// The server has welcomed an authenticated session on this way.
-    Welcome(Kind),
+    Welcome(Carrier),
     /// This way has failed, for whatever reason.
-    Failed(Kind, E),
+    Failed(Carrier, E),
     /// What answered there has a key that a person must be asked about, or be told of.
-    Rejected(Kind, E),
+    Rejected(Carrier, E),
 }
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<E> {
     /// Try this way now. Each comes at most once.
-    Start(Kind),
+    Start(Carrier),
     /// The session goes on here.
     Won(Report<E>),
     /// There is no way.
@@ -96,7 +96,7 @@ enum Echo {
 #[derive(Debug)]
 enum Stage {
     Running,
-    Won(Kind, Duration),
+    Won(Carrier, Duration),
     Failed(Duration),
     Over,
 }
@@ -113,7 +113,7 @@ impl<E> Race<E> {
             udp: Echo::Nothing,
             stage: Stage::Running,
         };
-        match (plan.ways.allow(Kind::Quic), plan.ways.allow(Kind::Tls)) {
+        match (plan.ways.allow(Carrier::Udp), plan.ways.allow(Carrier::Tcp)) {
             (true, true) => match plan.udp {
                 Udp::Broken { .. } => (race.quic, race.tls) = (Lane::Held, Lane::Due),
                 Udp::Unknown if plan.proxied => (race.quic, race.tls) = (Lane::Due, Lane::Due),
@@ -134,11 +134,13 @@ impl<E> Race<E> {
         if !matches!(self.stage, Stage::Running) {
             return;
         }
-        let kind = match &event {
-            Event::Heard | Event::Progress | Event::UdpRefused => Kind::Quic,
-            Event::Welcome(kind) | Event::Failed(kind, _) | Event::Rejected(kind, _) => *kind,
+        let carrier = match &event {
+            Event::Heard | Event::Progress | Event::UdpRefused => Carrier::Udp,
+            Event::Welcome(carrier) | Event::Failed(carrier, _) | Event::Rejected(carrier, _) => {
+                *carrier
+            }
         };
-        if !matches!(self.lane(kind), Lane::Running) {
+        if !matches!(self.lane(carrier), Lane::Running) {
             return;
         }
         match event {
@@ -150,13 +152,13 @@ impl<E> Race<E> {
                 }
                 release(&mut self.tls);
             }
-            Event::Welcome(kind) => self.stage = Stage::Won(kind, now - self.began),
-            Event::Failed(kind, reason) => self.lose(kind, Lane::Failed(reason), now),
-            Event::Rejected(kind, reason) => {
-                self.lose(kind, Lane::Rejected(reason), now);
+            Event::Welcome(carrier) => self.stage = Stage::Won(carrier, now - self.began),
+            Event::Failed(carrier, reason) => self.lose(carrier, Lane::Failed(reason), now),
+            Event::Rejected(carrier, reason) => {
+                self.lose(carrier, Lane::Rejected(reason), now);
                 // TLS is what works if anything does, so its word is final. Whatever answers UDP with a wrong key may
                 // be a box that knows no UDP at all.
-                if kind == Kind::Tls {
+                if carrier == Carrier::Tcp {
                     self.stage = Stage::Failed(now - self.began);
                 }
             }
@@ -168,15 +170,15 @@ impl<E> Race<E> {
         self.advance(now);
         match mem::replace(&mut self.stage, Stage::Over) {
             Stage::Running => self.stage = Stage::Running,
-            Stage::Won(kind, took) => return Output::Won(self.report(kind, took)),
+            Stage::Won(carrier, took) => return Output::Won(self.report(carrier, took)),
             Stage::Failed(took) => return Output::Failed(self.failure(took)),
             Stage::Over => return Output::Over,
         }
-        for kind in Kind::RACED {
-            let lane = self.lane_mut(kind);
+        for carrier in Carrier::ALL {
+            let lane = self.lane_mut(carrier);
             if matches!(lane, Lane::Due) {
                 *lane = Lane::Running;
-                return Output::Start(kind);
+                return Output::Start(carrier);
             }
         }
         let end = self.began + self.plan.within;
@@ -204,33 +206,36 @@ impl<E> Race<E> {
     }
 
     /// This way is out; the other need not wait any more, if there is one.
-    fn lose(&mut self, kind: Kind, lost: Lane<E>, now: Instant) {
-        *self.lane_mut(kind) = lost;
+    fn lose(&mut self, carrier: Carrier, lost: Lane<E>, now: Instant) {
+        *self.lane_mut(carrier) = lost;
         release(&mut self.quic);
         release(&mut self.tls);
-        if Kind::RACED.iter().all(|kind| self.lane(*kind).is_out()) {
+        if Carrier::ALL
+            .iter()
+            .all(|carrier| self.lane(*carrier).is_out())
+        {
             self.stage = Stage::Failed(now - self.began);
         }
     }
 
-    const fn lane(&self, kind: Kind) -> &Lane<E> {
-        match kind {
-            Kind::Quic => &self.quic,
-            Kind::Tls | Kind::WebSocket | Kind::Http => &self.tls,
+    const fn lane(&self, carrier: Carrier) -> &Lane<E> {
+        match carrier {
+            Carrier::Udp => &self.quic,
+            Carrier::Tcp => &self.tls,
         }
     }
 
-    const fn lane_mut(&mut self, kind: Kind) -> &mut Lane<E> {
-        match kind {
-            Kind::Quic => &mut self.quic,
-            Kind::Tls | Kind::WebSocket | Kind::Http => &mut self.tls,
+    const fn lane_mut(&mut self, carrier: Carrier) -> &mut Lane<E> {
+        match carrier {
+            Carrier::Udp => &mut self.quic,
+            Carrier::Tcp => &mut self.tls,
         }
     }
 
-    fn report(&mut self, winner: Kind, took: Duration) -> Report<E> {
+    fn report(&mut self, winner: Carrier, took: Duration) -> Report<E> {
         let other = match winner {
-            Kind::Quic => Kind::Tls,
-            Kind::Tls | Kind::WebSocket | Kind::Http => Kind::Quic,
+            Carrier::Udp => Carrier::Tcp,
+            Carrier::Tcp => Carrier::Udp,
         };
         let beside = match self.lane(other) {
             Lane::Barred | Lane::Failed(_) | Lane::Rejected(_) => Beside::Nothing,
@@ -238,8 +243,8 @@ impl<E> Race<E> {
             Lane::Running => Beside::GoesOn(other),
         };
         let why = match winner {
-            Kind::Quic => None,
-            Kind::Tls | Kind::WebSocket | Kind::Http => Some(self.why_not_quic()),
+            Carrier::Udp => None,
+            Carrier::Tcp => Some(self.why_not_quic()),
         };
         Report {
             winner,

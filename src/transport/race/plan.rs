@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::transport::Kind;
+use crate::transport::{Carrier, Kind};
 
 /// What is known before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,27 @@ impl Default for Plan {
 pub enum Ways {
     /// Each.
     All,
+    /// Those over this carrier.
+    Over(Carrier),
     /// This one, as a person has asked for.
     Only(Kind),
 }
 
 impl Ways {
-    pub(super) fn allow(self, kind: Kind) -> bool {
+    pub(super) fn allow(self, carrier: Carrier) -> bool {
         match self {
             Self::All => true,
-            Self::Only(only) => only == kind,
+            Self::Over(only) => only == carrier,
+            Self::Only(only) => only.carrier() == carrier,
+        }
+    }
+
+    /// Whether this way may be tried.
+    pub fn admit(self, kind: Kind) -> bool {
+        match self {
+            Self::All => true,
+            Self::Over(carrier) => kind.carrier() == carrier,
+            Self::Only(only) => kind == only,
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::transport::Kind;
+use crate::transport::Carrier;
 
 /// Which way won, and why the better one did not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report<E> {
     /// Where the session goes on.
-    pub winner: Kind,
+    pub winner: Carrier,
     /// From the start to the welcome.
     pub took: Duration,
     /// What becomes of the other way.
@@ -24,9 +24,9 @@ pub enum Beside {
     /// It has failed, or must not be tried.
     Nothing,
     /// It is under way and is not to be stopped: it becomes the one that stands by, or, where it is QUIC, an upgrade.
-    GoesOn(Kind),
+    GoesOn(Carrier),
     /// It was not started, and may be now: to stand by, or, where it is QUIC, as an upgrade.
-    Untried(Kind),
+    Untried(Carrier),
 }
 
 /// Why QUIC did not win.
@@ -100,23 +100,23 @@ pub enum Fate<E> {
 impl<E> Failure<E> {
     /// The reason that matters most: a wrong key before everything else, and TLS before QUIC. `None` if time ran out
     /// before anything went wrong.
-    pub fn told(&self) -> Option<(Kind, &E)> {
+    pub fn told(&self) -> Option<(Carrier, &E)> {
         match (&self.tls, &self.quic) {
-            (Fate::Rejected(reason), _) => Some((Kind::Tls, reason)),
-            (_, Fate::Rejected(reason)) => Some((Kind::Quic, reason)),
-            (Fate::Failed(reason), _) => Some((Kind::Tls, reason)),
-            (_, Fate::Failed(reason)) => Some((Kind::Quic, reason)),
+            (Fate::Rejected(reason), _) => Some((Carrier::Tcp, reason)),
+            (_, Fate::Rejected(reason)) => Some((Carrier::Udp, reason)),
+            (Fate::Failed(reason), _) => Some((Carrier::Tcp, reason)),
+            (_, Fate::Failed(reason)) => Some((Carrier::Udp, reason)),
             _ => None,
         }
     }
 
     /// The same, for keeps.
-    pub fn into_told(self) -> Option<(Kind, E)> {
+    pub fn into_told(self) -> Option<(Carrier, E)> {
         match (self.tls, self.quic) {
-            (Fate::Rejected(reason), _) => Some((Kind::Tls, reason)),
-            (_, Fate::Rejected(reason)) => Some((Kind::Quic, reason)),
-            (Fate::Failed(reason), _) => Some((Kind::Tls, reason)),
-            (_, Fate::Failed(reason)) => Some((Kind::Quic, reason)),
+            (Fate::Rejected(reason), _) => Some((Carrier::Tcp, reason)),
+            (_, Fate::Rejected(reason)) => Some((Carrier::Udp, reason)),
+            (Fate::Failed(reason), _) => Some((Carrier::Tcp, reason)),
+            (_, Fate::Failed(reason)) => Some((Carrier::Udp, reason)),
             _ => None,
         }
     }
@@ -135,18 +135,18 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
             return reason.fmt(f);
         }
         let mut comma = "";
-        for (kind, fate) in [(Kind::Tls, &self.tls), (Kind::Quic, &self.quic)] {
+        for (carrier, fate) in [(Carrier::Tcp, &self.tls), (Carrier::Udp, &self.quic)] {
             match fate {
                 Fate::NotAllowed | Fate::Untried => continue,
                 Fate::Unfinished => {
                     write!(
                         f,
-                        "{comma}{kind}: not ready after {} s",
+                        "{comma}{carrier}: not ready after {} s",
                         self.took.as_secs()
                     )?;
                 }
                 Fate::Failed(reason) | Fate::Rejected(reason) => {
-                    write!(f, "{comma}{kind}: {reason}")?;
+                    write!(f, "{comma}{carrier}: {reason}")?;
                 }
             }
             comma = "; ";

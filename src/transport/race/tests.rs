@@ -2,8 +2,8 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 
+use super::Carrier::{Tcp as Tls, Udp as Quic};
 use super::Event::{Failed, Heard, Progress, Rejected, UdpRefused, Welcome};
-use super::Kind::{Quic, Tls};
 use super::*;
 
 type Told = &'static str;
@@ -13,7 +13,7 @@ struct Run {
     race: Race<Told>,
     start: Instant,
     now: u64,
-    started: Vec<(u64, Kind)>,
+    started: Vec<(u64, Carrier)>,
     end: Option<Output<Told>>,
     wait: Option<u64>,
 }
@@ -46,9 +46,9 @@ impl Run {
         self.wait = None;
         loop {
             match self.race.poll(self.instant()) {
-                Output::Start(kind) => {
-                    assert_eq!(self.end, None, "{kind} is started after the end");
-                    self.started.push((self.now, kind));
+                Output::Start(carrier) => {
+                    assert_eq!(self.end, None, "{carrier} is started after the end");
+                    self.started.push((self.now, carrier));
                 }
                 end @ (Output::Won(_) | Output::Failed(_)) => {
                     assert_eq!(self.end, None, "there are two ends: {end:?}");
@@ -85,7 +85,7 @@ impl Run {
         self
     }
 
-    fn started(&mut self, by: u64) -> &[(u64, Kind)] {
+    fn started(&mut self, by: u64) -> &[(u64, Carrier)] {
         self.until(by);
         &self.started
     }
@@ -226,7 +226,7 @@ fn when_both_fail_each_reason_is_told() {
     let mut run = Run::usual();
     run.at(10, Failed(Quic, "version"));
     let failure = run.at(20, Failed(Tls, "reset")).lost();
-    assert_eq!(failure.to_string(), "tls: reset; quic: version");
+    assert_eq!(failure.to_string(), "TCP: reset; UDP: version");
     assert_eq!(failure.told(), Some((Tls, &"reset")));
     assert_eq!(failure.took, Duration::from_millis(20));
 }
@@ -289,20 +289,20 @@ fn a_wrong_key_on_quic_is_told_only_if_tls_fails_too() {
 
 #[test]
 fn what_a_person_asked_for_is_all_that_is_tried() {
-    for kind in Kind::RACED {
+    for carrier in Carrier::ALL {
         let mut run = Run::new(Plan {
-            ways: Ways::Only(kind),
+            ways: Ways::Over(carrier),
             udp: Udp::Broken {
                 ago: Duration::ZERO,
             },
             ..Plan::default()
         });
-        same(run.started(9999), &[(0, kind)]);
-        let failure = run.at(9999, Failed(kind, "no")).lost();
-        assert_eq!(failure.to_string(), format!("{kind}: no"));
+        same(run.started(9999), &[(0, carrier)]);
+        let failure = run.at(9999, Failed(carrier, "no")).lost();
+        assert_eq!(failure.to_string(), format!("{carrier}: no"));
     }
     let mut run = Run::new(Plan {
-        ways: Ways::Only(Tls),
+        ways: Ways::Over(Tls),
         ..Plan::default()
     });
     let report = run.at(20, Welcome(Tls)).won();
@@ -318,7 +318,7 @@ fn after_ten_seconds_it_has_failed() {
     assert_eq!(run.end, None);
     run.until(10_000);
     let failure = run.lost();
-    assert_eq!(failure.to_string(), "tls: not ready after 10 s; quic: no");
+    assert_eq!(failure.to_string(), "TCP: not ready after 10 s; UDP: no");
     assert_eq!(failure.told(), Some((Quic, &"no")));
 }
 
@@ -332,14 +332,14 @@ fn what_was_not_started_cannot_win_or_fail() {
 }
 
 fn events() -> impl Strategy<Value = Vec<(u64, Event<Told>)>> {
-    let kind = || prop_oneof![Just(Quic), Just(Tls)];
+    let carrier = || prop_oneof![Just(Quic), Just(Tls)];
     let event = prop_oneof![
         4 => Just(Heard),
         8 => Just(Progress),
         1 => Just(UdpRefused),
-        1 => kind().prop_map(Welcome),
-        1 => kind().prop_map(|kind| Failed(kind, "failed")),
-        1 => kind().prop_map(|kind| Rejected(kind, "rejected")),
+        1 => carrier().prop_map(Welcome),
+        1 => carrier().prop_map(|carrier| Failed(carrier, "failed")),
+        1 => carrier().prop_map(|carrier| Rejected(carrier, "rejected")),
     ];
     let pause = prop_oneof![0..20_u64, 0..300_u64, 0..4000_u64];
     proptest::collection::vec((pause, event), 0..40)
@@ -348,8 +348,8 @@ fn events() -> impl Strategy<Value = Vec<(u64, Event<Told>)>> {
 fn plans() -> impl Strategy<Value = Plan> {
     let ways = prop_oneof![
         4 => Just(Ways::All),
-        1 => Just(Ways::Only(Quic)),
-        1 => Just(Ways::Only(Tls)),
+        1 => Just(Ways::Over(Quic)),
+        1 => Just(Ways::Over(Tls)),
     ];
     let ago = Duration::from_secs(90);
     let udp = prop_oneof![Just(Udp::Unknown), Just(Udp::Broken { ago })];
@@ -377,15 +377,15 @@ proptest! {
         }
         run.until(ms.max(10_000));
         prop_assert!(run.end.is_some());
-        for kind in Kind::RACED {
-            let starts = run.started.iter().filter(|(_, started)| *started == kind).count();
-            prop_assert!(starts <= usize::from(plan.ways.allow(kind)), "{kind} {starts} times");
+        for carrier in Carrier::ALL {
+            let starts = run.started.iter().filter(|(_, started)| *started == carrier).count();
+            prop_assert!(starts <= usize::from(plan.ways.allow(carrier)), "{carrier} {starts} times");
         }
         if let Some(Output::Won(report)) = &run.end {
-            prop_assert!(run.started.iter().any(|(_, kind)| *kind == report.winner));
+            prop_assert!(run.started.iter().any(|(_, carrier)| *carrier == report.winner));
             prop_assert!(report.took <= Duration::from_secs(10));
         }
-        let tls = run.started.iter().find(|(_, kind)| *kind == Tls);
+        let tls = run.started.iter().find(|(_, carrier)| *carrier == Tls);
         let quic_won = matches!(&run.end, Some(Output::Won(report)) if report.winner == Quic);
         if plan.ways.allow(Tls) && !quic_won {
             prop_assert!(tls.is_some_and(|(at, _)| *at <= 2000), "tls {tls:?}");

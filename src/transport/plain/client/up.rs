@@ -1,0 +1,124 @@
+//! What goes up: whatever there is at once, in numbered POSTs, two of which may be under way.
+
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, DuplexStream, ReadHalf};
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+
+use super::{Asking, Error, Lane, Stream};
+use crate::transport::plain::query::Asked;
+use crate::transport::plain::{LEAST_ROOM, MOST_UP, ROOM};
+
+/// Where both lanes take from.
+#[derive(Debug)]
+pub(super) struct Ups(Mutex<Source>);
+
+#[derive(Debug)]
+struct Source {
+    from: ReadHalf<DuplexStream>,
+    room: BytesMut,
+    next: u64,
+    ended: bool,
+}
+
+impl Ups {
+    pub(super) fn new(from: ReadHalf<DuplexStream>) -> Self {
+        Self(Mutex::new(Source {
+            from,
+            room: BytesMut::new(),
+            next: 0,
+            ended: false,
+        }))
+    }
+
+    /// Carries until there is nothing more to carry, and the server knows that.
+    pub(super) async fn carry<O, F, S, E>(self, open: &O, asking: &Asking) -> Result<(), Error<E>>
+    where
+        O: Fn() -> F,
+        F: Future<Output = Result<S, E>>,
+        S: Stream,
+    {
+        let second = async {
+            let mut lane = Lane::new(open);
+            if lane.open().await.is_err() {
+                // One is enough, where no more are allowed.
+                pending().await
+            }
+            self.lane(lane, asking).await
+        };
+        let first = async {
+            let mut lane = Lane::new(open);
+            lane.open().await?;
+            self.lane(lane, asking).await
+        };
+        tokio::select! {
+            done = first => done,
+            done = second => done,
+        }
+    }
+
+    async fn lane<O, F, S, E>(&self, mut lane: Lane<'_, O>, asking: &Asking) -> Result<(), Error<E>>
+    where
+        O: Fn() -> F,
+        F: Future<Output = Result<S, E>>,
+        S: Stream,
+    {
+        loop {
+            let next = async { self.0.lock().await.next().await };
+            let (number, bytes) = lane.meanwhile(next).await;
+            let last = bytes.is_empty();
+            let answer = lane.exchange(asking, Asked::Up(number), bytes, MOST_ANSWER);
+            if answer.await?.is_none() || last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Source {
+    /// What there is at once, as soon as there is anything, and its number. Empty at the end, once.
+    async fn next(&mut self) -> (u64, Bytes) {
+        if self.ended {
+            // The other lane says so, and is answered when all is taken.
+            pending::<()>().await;
+        }
+        let mut read = self.read().await;
+        self.ended = read == 0;
+        // Full as it was, its writer has more.
+        while read == ROOM && self.room.len() + ROOM <= MOST_UP {
+            yield_now().await;
+            let more = pin!(self.read());
+            let Some(n) = at_once(more).await else { break };
+            read = n;
+        }
+        let number = self.next;
+        self.next += 1;
+        (number, self.room.split().freeze())
+    }
+
+    /// Appends at most [`ROOM`] bytes, which is what the buffer holds.
+    async fn read(&mut self) -> usize {
+        if self.room.capacity() - self.room.len() < LEAST_ROOM {
+            self.room.reserve(ROOM);
+        }
+        // Of a buffer in memory nothing can go wrong.
+        self.from.read_buf(&mut self.room).await.unwrap_or(0)
+    }
+}
+
+/// What `work` gives without waiting.
+async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// An answer to a POST says nothing; a page instead of one may.
+const MOST_ANSWER: usize = 64 * 1024;

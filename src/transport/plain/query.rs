@@ -1,0 +1,127 @@
+//! What a request says that belongs to a session: all of it stands in the query.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::Method;
+
+/// Names a session: random, drawn by the viewer. 22 characters of base64url.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Id([u8; 16]);
+
+impl Id {
+    /// Another one each time; `None` if the system has no random numbers.
+    pub(super) fn random() -> Option<Self> {
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 18]; // as much as the library wants for a text of this length
+        if text.len() != 22 {
+            return None;
+        }
+        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        bytes[..length].try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// Whoever has it could disturb the session, so it stays out of logs.
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Id(..)")
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// `GET ?t=ID`: everything that comes down, as one answer.
+    Stream,
+    /// `GET ?t=ID&g=N`: a piece of what comes down.
+    Piece(u64),
+    /// `POST ?t=ID&n=N`: a piece of what goes up.
+    Up(u64),
+}
+
+/// `None` if it is no request of ours, to the letter.
+pub(super) fn parse(method: &Method, query: &str) -> Option<(Id, Asked)> {
+    let mut parts = query.strip_prefix("t=")?.split('&');
+    let id = Id::parse(parts.next()?)?;
+    let part = parts.next();
+    if parts.next().is_some() {
+        return None;
+    }
+    let asked = if *method == Method::GET {
+        match part {
+            None => Asked::Stream,
+            Some(part) => Asked::Piece(number(part.strip_prefix("g=")?)?),
+        }
+    } else if *method == Method::POST {
+        Asked::Up(number(part?.strip_prefix("n=")?)?)
+    } else {
+        return None;
+    };
+    Some((id, asked))
+}
+
+/// Digits and nothing else.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn a_request_is_ours_to_the_letter_or_not_at_all() {
+        let get = |query: &str| parse(&Method::GET, query).map(|(_, asked)| asked);
+        let post = |query: &str| parse(&Method::POST, query).map(|(_, asked)| asked);
+        assert_eq!(get(&format!("t={ID}")), Some(Asked::Stream));
+        assert_eq!(get(&format!("t={ID}&g=0")), Some(Asked::Piece(0)));
+        assert_eq!(post(&format!("t={ID}&n=17")), Some(Asked::Up(17)));
+        let most = format!("t={ID}&n={}", u64::MAX);
+        assert_eq!(post(&most), Some(Asked::Up(u64::MAX)));
+        for wrong in [
+            "",
+            "t=",
+            "t=AAAA",
+            "t=AAAAAAAAAAAAAAAAAAAAAB", // bits beyond the 128
+            "t=AAAAAAAAAAAAAAAAAAAAA=",
+            "t=AAAAAAAAAAAAAAAAAAAA+/",
+            "x=AAAAAAAAAAAAAAAAAAAAAA",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&n=",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&n=+1",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&n=-1",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&n=18446744073709551616",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&n=1&n=2",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&x=1",
+            "t=AAAAAAAAAAAAAAAAAAAAAA&",
+        ] {
+            assert_eq!(get(wrong), None, "{wrong}");
+            assert_eq!(post(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse(&Method::HEAD, &format!("t={ID}")), None);
+        assert_eq!(post(&format!("t={ID}")), None);
+        assert_eq!(get(&format!("t={ID}&n=0")), None);
+    }
+
+    #[test]
+    fn an_id_comes_back_from_its_text_and_stays_out_of_logs() {
+        let id = Id::random().unwrap();
+        assert_eq!(Id::parse(&id.to_string()), Some(id));
+        assert!(!format!("{id:?}").contains(&id.to_string()));
+    }
+}

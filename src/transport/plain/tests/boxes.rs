@@ -1,0 +1,194 @@
+//! What stands between a viewer and a server, and does not always pass things on.
+
+use super::*;
+use crate::transport::plain::connect;
+
+/// What a box does to a connection.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    /// Passes on what is asked for as it is, but no answer longer than it is complete before so long.
+    HoldBack(Option<Duration>),
+    /// Closes after each answer.
+    CloseAfterAnswer,
+    /// Closes instead of the first answer to every other connection's request, which the server has had.
+    LoseAnswers,
+    /// Answers take so long.
+    Delay(Duration),
+}
+
+struct Relay {
+    addr: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Relay {
+    async fn new(server: SocketAddr, does: Does) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            for number in 0_u64.. {
+                let (viewer, _) = listener.accept().await.unwrap();
+                connections.spawn(async move {
+                    let server = TcpStream::connect(server).await.unwrap();
+                    // However it ends, both connections are closed.
+                    let _ended = relay(viewer, server, does, number).await;
+                });
+            }
+        });
+        Self {
+            addr,
+            _tasks: tasks,
+        }
+    }
+}
+
+async fn relay(
+    mut viewer: TcpStream,
+    mut server: TcpStream,
+    does: Does,
+    number: u64,
+) -> io::Result<()> {
+    tcp::tune(&viewer)?;
+    tcp::tune(&server)?;
+    let mut head = vec![0; 16 * 1024];
+    let length = viewer.read(&mut head).await?;
+    let head = &head[..length];
+    let line =
+        String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default());
+    let long = line.starts_with("GET") && !line.contains("&g=");
+    server.write_all(head).await?;
+    match does {
+        Does::HoldBack(how_long) if long => {
+            let Some(how_long) = how_long else {
+                return std::future::pending().await;
+            };
+            sleep(how_long).await;
+        }
+        Does::CloseAfterAnswer if !long => return one_answer(viewer, server).await,
+        Does::LoseAnswers if !long && number % 2 == 1 => {
+            let mut answer = [0; 1024];
+            server.read(&mut answer).await?;
+            return Ok(());
+        }
+        Does::Delay(delay) if !long => return delayed(viewer, server, delay).await,
+        Does::HoldBack(_) | Does::CloseAfterAnswer | Does::LoseAnswers | Does::Delay(_) => {}
+    }
+    tokio::io::copy_bidirectional(&mut viewer, &mut server).await?;
+    Ok(())
+}
+
+/// Passes one answer on, of which it knows the length, and no more.
+async fn one_answer(viewer: TcpStream, server: TcpStream) -> io::Result<()> {
+    let ((mut from_viewer, mut to_viewer), (mut from_server, mut to_server)) =
+        (viewer.into_split(), server.into_split());
+    let up = tokio::io::copy(&mut from_viewer, &mut to_server);
+    let down = async {
+        let mut answer = BytesMut::new();
+        loop {
+            if from_server.read_buf(&mut answer).await? == 0 {
+                return Ok(());
+            }
+            let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            if let Some(end) = text.find("\r\n\r\n") {
+                let length = text.split("content-length: ").nth(1).unwrap();
+                let length: usize = length.split('\r').next().unwrap().parse().unwrap();
+                // Lossy text has at least the length of the bytes, and heads are ASCII.
+                if answer.len() >= end + 4 + length {
+                    return to_viewer.write_all(&answer).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        _ = up => Ok(()),
+        done = down => done,
+    }
+}
+
+async fn delayed(viewer: TcpStream, server: TcpStream, delay: Duration) -> io::Result<()> {
+    let ((mut from_viewer, mut to_viewer), (mut from_server, mut to_server)) =
+        (viewer.into_split(), server.into_split());
+    let up = tokio::io::copy(&mut from_viewer, &mut to_server);
+    let down = async {
+        let mut bytes = vec![0; 64 * 1024];
+        loop {
+            let length = from_server.read(&mut bytes).await?;
+            sleep(delay).await;
+            to_viewer.write_all(&bytes[..length]).await?;
+            if length == 0 {
+                return Ok(());
+            }
+        }
+    };
+    tokio::select! {
+        _ = up => Ok(()),
+        done = down => done,
+    }
+}
+
+async fn through(does: Does, mode: Mode, length: usize) {
+    let mut server = Server::new().await;
+    let relay = Relay::new(server.addr, does).await;
+    let (mut viewer, opener) = dial(relay.addr, mode).await;
+    viewer.write_all(b"!").await.unwrap();
+    let mut end = server.accept().await;
+    assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
+    let bytes = pattern(length);
+    let (at_viewer, at_server) = tokio::join!(
+        exchange(&mut viewer, &bytes, length, 3),
+        exchange(&mut end, &bytes, length, 4),
+    );
+    assert!(at_viewer == bytes, "{does:?}");
+    assert!(at_server == bytes, "{does:?}");
+    drop(viewer);
+    server.empty().await;
+    gone(opener).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_closed_after_every_answer_lose_nothing() {
+    through(Does::CloseAfterAnswer, Mode::Streamed, 100_000).await;
+    through(Does::CloseAfterAnswer, Mode::Finite, 100_000).await;
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_lose_nothing_and_double_nothing() {
+    through(Does::LoseAnswers, Mode::Streamed, 100_000).await;
+    through(Does::LoseAnswers, Mode::Finite, 100_000).await;
+}
+
+#[tokio::test]
+async fn slow_answers_are_waited_for() {
+    let delay = Does::Delay(Duration::from_millis(30));
+    through(delay, Mode::Streamed, 100_000).await;
+    through(delay, Mode::Finite, 100_000).await;
+}
+
+#[tokio::test]
+async fn a_box_that_holds_the_long_answer_back_is_given_pieces() {
+    for held in [Some(Duration::from_secs(2)), None] {
+        let mut server = Server::new().await;
+        let relay = Relay::new(server.addr, Does::HoldBack(held)).await;
+        let opener = Arc::new(Opener(relay.addr));
+        let deadline = Instant::now() + PATIENCE;
+        let (mut viewer, mode) = connect(opener_of(&opener), "cam", "/cam", deadline)
+            .await
+            .unwrap();
+        assert_eq!(mode, Mode::Finite);
+        viewer.write_all(b"!").await.unwrap();
+        let mut end = server.accept().await;
+        assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
+        let bytes = pattern(300_000);
+        let (at_viewer, at_server) = tokio::join!(
+            exchange(&mut viewer, &bytes, bytes.len(), 5),
+            exchange(&mut end, &bytes, bytes.len(), 6),
+        );
+        assert!(at_viewer == bytes && at_server == bytes);
+        // Nobody else has come out of what was given up.
+        assert!(server.opened.try_recv().is_err());
+        drop(viewer);
+        gone(opener).await;
+    }
+}
