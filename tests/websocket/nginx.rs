@@ -42,7 +42,7 @@ impl Nginx {
              access_log off; client_body_temp_path {root}/a; proxy_temp_path {root}/b; fastcgi_temp_path {root}/c; \
              uwsgi_temp_path {root}/d; scgi_temp_path {root}/e; server {{ listen 127.0.0.1:{port} ssl; \
              ssl_certificate {root}/cert.pem; ssl_certificate_key {root}/key.pem; location / {{ \
-             proxy_pass https://127.0.0.1:{server}/some/prefix/; proxy_ssl_verify off; proxy_http_version 1.1; \
+             proxy_pass https://127.0.0.1:{server}/some/prefix/; proxy_ssl_verify off; proxy_ssl_protocols TLSv1.3; proxy_http_version 1.1; \
              proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; \
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}"
         );
