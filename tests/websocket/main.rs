@@ -1,7 +1,9 @@
 //! Links over WebSocket: TLS inside TLS, over real sockets, with and without a box in between.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod hostile;
+mod nginx;
 mod support;
 
 use std::time::Duration;

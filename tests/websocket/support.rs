@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tunnelcast::transport::dial::{self, DialError, Target, Timeouts};
+use tunnelcast::transport::forwarded::Range;
 use tunnelcast::transport::{AcceptError, Link, Listener, Ready};
 use tunnelcast::trust::{Identity, Outer, Pin, Policy, outer_client_config, sealed_client_config};
 
@@ -40,6 +41,16 @@ impl Server {
         Self {
             identity: Identity::fresh().unwrap(),
             listener: Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap(),
+        }
+    }
+
+    /// One that believes that address where viewers are.
+    pub(crate) fn trusting(proxy: &str) -> Self {
+        let proxies = [proxy.parse::<Range>().unwrap()].into_iter().collect();
+        let Self { identity, listener } = Self::new();
+        Self {
+            identity,
+            listener: listener.trusting(proxies),
         }
     }
 
@@ -219,15 +230,20 @@ async fn carry(
     }
 }
 
-/// As somebody who is not the server speaks TLS.
-pub(crate) fn foreign(speaks: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+/// A certificate of somebody who is not the server, and its key.
+pub(crate) fn certificate() -> (rcgen::Certificate, KeyPair) {
     let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name = DistinguishedName::new();
     ca.distinguished_name.push(DnType::CommonName, "The Box");
     let leaf = CertificateParams::new([String::from("127.0.0.1")]).unwrap();
-    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    (leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap(), key)
+}
+
+/// As somebody who is not the server speaks TLS.
+pub(crate) fn foreign(speaks: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+    let (leaf, key) = certificate();
     let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[speaks])
