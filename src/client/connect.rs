@@ -18,8 +18,8 @@ use crate::{
         race::Ways,
     },
     trust::{
-        KnownServers, Pin, Policy, Rejection, Seen, client_config, outer_client_config,
-        quic_client_config, sealed_client_config,
+        KnownServers, Pin, Policy, Rejection, Seen, classical_client_config, client_config,
+        outer_client_config, quic_client_config, sealed_client_config,
     },
 };
 
@@ -65,6 +65,7 @@ impl Connector {
             port: link.port,
             path: link.path(),
             tls: client_config(policy.clone(), &link.host, link.port)?,
+            classical: classical_client_config(policy.clone(), &link.host, link.port)?,
             inner: sealed_client_config(policy.clone(), &link.host, link.port)?,
             outer: outer_client_config(&link.host)?,
             quic: quic_client_config(policy, &link.host, link.port)?,
@@ -169,6 +170,7 @@ impl Connector {
         known.remember(host, port, pin)?;
         let policy = Policy::SystemOrKnown(known.clone());
         self.target.tls = client_config(policy.clone(), host, port)?;
+        self.target.classical = classical_client_config(policy.clone(), host, port)?;
         self.target.inner = sealed_client_config(policy.clone(), host, port)?;
         self.target.quic = quic_client_config(policy, host, port)?;
         Ok(())

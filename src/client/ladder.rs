@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tracing::{debug, info};
 
@@ -126,7 +126,14 @@ async fn attempt(
     let inner = Arc::clone(&target.inner);
     match kind {
         Kind::Tls => {
-            let link = dial::tls(whom, Arc::clone(&target.tls), first, timeouts).await?;
+            let link = match dial::tls(whom, Arc::clone(&target.tls), first, IMPATIENT).await {
+                // Some boxes lose a first message that is longer than a packet.
+                Err(DialError::Silent { .. } | DialError::Lost { .. }) => {
+                    debug!("once more, with a shorter first message");
+                    dial::tls(whom, Arc::clone(&target.classical), first, timeouts).await?
+                }
+                done => done?,
+            };
             Ok((link, None, None))
         }
         Kind::WebSocket => {
@@ -175,6 +182,12 @@ fn remember(target: &Target, network: &Network, way: Option<Kind>) {
     let _unwritten = memory.set_inside(network, &target.host, target.port, way, SystemTime::now());
 }
 
+/// A first answer takes a round trip. Who has not had it by then asks again in another way.
+const IMPATIENT: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    silence: Duration::from_millis(1500),
+    overall: Duration::from_secs(10),
+};
 /// The best first.
 const ORDER: [Kind; 3] = [Kind::Tls, Kind::WebSocket, Kind::Http];
 const IMITATOR: &str = "somebody who imitates the server's certificate";

@@ -27,6 +27,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) tls: Arc<ClientConfig>,
+    /// The same with a first message that fits into a packet.
+    pub(super) classical: Arc<ClientConfig>,
     /// For TLS to the server's own key inside a connection that ends elsewhere, and for that connection.
     pub(super) inner: Arc<ClientConfig>,
     pub(super) outer: OuterClient,

@@ -403,9 +403,11 @@ mod tests {
         let mut told_of = |frame: &Frame| {
             let cells = (0..).zip(frame.cells.iter().map(|cell| cell.bytes.clone()));
             show(&mut painter, &frame.rung, cells.collect());
-            let copies = told(&news).into_iter().map(|news| match news {
-                News::Picture { copy, .. } => copy,
-                other => panic!("{other:?}"),
+            let copies = told(&news).into_iter().map(|news| {
+                let News::Picture { copy, .. } = news else {
+                    panic!("{news:?}");
+                };
+                copy
             });
             copies.collect::<Vec<_>>()
         };

@@ -6,7 +6,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, NamedGroup, ServerConfig};
 
 use super::verify::Verifier;
 use super::{Policy, TrustError};
@@ -21,14 +21,36 @@ pub const SEALED_ALPN: &[u8] = super::quic::QUIC_ALPN;
 ///
 /// Keep it for as long as that server is used: it holds the tickets that make the next connection cheaper. It reads
 /// the system's trust store from disk when the policy needs it. Fails only if TLS cannot be set up at all.
+///
+/// The first message offers a key exchange that a quantum computer does not break (X25519MLKEM768), which makes it longer
+/// than a packet; [`classical_client_config`] is for networks that lose such messages. Whoever only this system vouches
+/// for is [`Rejection::Private`](super::Rejection::Private): behind the same policy such a server is to be sought
+/// [inside](sealed_client_config) the connection.
 pub fn client_config(
     policy: Policy,
     host: &str,
     port: u16,
 ) -> Result<Arc<ClientConfig>, TrustError> {
-    let provider = provider();
-    let verifier = Arc::new(Verifier::new(policy, host, port, &provider));
-    client(provider, verifier, ALPN)
+    direct(hybrid(), policy, host, port)
+}
+
+/// The same with a first message that fits into a packet.
+pub fn classical_client_config(
+    policy: Policy,
+    host: &str,
+    port: u16,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    direct(provider(), policy, host, port)
+}
+
+fn direct(
+    provider: Arc<CryptoProvider>,
+    policy: Policy,
+    host: &str,
+    port: u16,
+) -> Result<Arc<ClientConfig>, TrustError> {
+    let verifier = Verifier::new(policy, host, port, &provider).wary();
+    client(provider, Arc::new(verifier), ALPN)
 }
 
 /// How a viewer speaks to the server at `host` and `port` inside a connection that ends elsewhere.
@@ -39,7 +61,7 @@ pub fn sealed_client_config(
     host: &str,
     port: u16,
 ) -> Result<Arc<ClientConfig>, TrustError> {
-    let provider = provider();
+    let provider = hybrid();
     let verifier = Arc::new(Verifier::new(policy, host, port, &provider));
     client(provider, verifier, SEALED_ALPN)
 }
@@ -61,14 +83,14 @@ pub(super) fn client(
 
 /// How a server speaks with this key and certificate.
 pub fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustError> {
-    server(provider(), key, ALPN)
+    server(hybrid(), key, ALPN)
 }
 
 /// How a server speaks with this key and certificate inside a connection that ends elsewhere.
 pub(super) fn sealed_server_config(
     key: Arc<CertifiedKey>,
 ) -> Result<Arc<ServerConfig>, TrustError> {
-    server(provider(), key, SEALED_ALPN)
+    server(hybrid(), key, SEALED_ALPN)
 }
 
 /// How a server speaks with these ciphers.
@@ -96,5 +118,14 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     provider
         .cipher_suites
         .retain(|suite| suite.tls13().is_some());
+    Arc::new(provider)
+}
+
+/// The same, preferring what a quantum computer does not break. Not for QUIC: there the first message had better be one
+/// packet, which either arrives or does not.
+fn hybrid() -> Arc<CryptoProvider> {
+    let mut provider = Arc::unwrap_or_clone(provider());
+    let groups = &mut provider.kx_groups;
+    groups.sort_by_key(|group| group.name() != NamedGroup::X25519MLKEM768);
     Arc::new(provider)
 }

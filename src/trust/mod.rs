@@ -19,7 +19,9 @@ mod quic;
 mod store;
 mod verify;
 
-pub use config::{ALPN, SEALED_ALPN, client_config, sealed_client_config, server_config};
+pub use config::{
+    ALPN, SEALED_ALPN, classical_client_config, client_config, sealed_client_config, server_config,
+};
 pub(crate) use der::printable;
 pub use error::TrustError;
 pub use identity::Identity;

@@ -80,34 +80,41 @@ impl OuterClient {
         let seen = seen(end_entity)?;
         let now = UnixTime::now();
         let vouched = match ServerName::try_from(&*self.host) {
-            Ok(name) if self.is_public(end_entity, rest, &name, now) => Vouched::Public,
+            Ok(name) if is_public(&self.public, end_entity, rest, &name, now) => Vouched::Public,
             Ok(name) if by_system(end_entity, rest, &name, now) => Vouched::Private,
             _ => Vouched::Nobody,
         };
         Some(Outer { seen, vouched })
     }
+}
 
-    fn is_public(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        rest: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> bool {
-        WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.public), provider())
-            .build()
-            .is_ok_and(|public| {
-                public
-                    .verify_server_cert(end_entity, rest, name, &[], now)
-                    .is_ok()
-            })
+/// Whether these authorities vouch for a certificate under this name.
+pub(super) fn is_public(
+    public: &Arc<RootCertStore>,
+    end_entity: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> bool {
+    WebPkiServerVerifier::builder_with_provider(Arc::clone(public), provider())
+        .build()
+        .is_ok_and(|public| {
+            public
+                .verify_server_cert(end_entity, rest, name, &[], now)
+                .is_ok()
+        })
+}
+
+/// Mozilla's.
+pub(super) fn public_roots() -> RootCertStore {
+    RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     }
 }
 
 /// How a viewer opens outer connections to `host`. Fails only if TLS cannot be set up at all.
 pub fn outer_client_config(host: &str) -> Result<OuterClient, TrustError> {
-    let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
-    outer(host, RootCertStore { roots })
+    outer(host, public_roots())
 }
 
 fn outer(host: &str, public: RootCertStore) -> Result<OuterClient, TrustError> {

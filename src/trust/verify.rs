@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::{
-    CertificateError, DigitallySignedStruct, OtherError, PeerIncompatible, SignatureScheme,
+    CertificateError, DigitallySignedStruct, OtherError, PeerIncompatible, RootCertStore,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
+use super::outer::{is_public, public_roots};
 use super::{KnownServers, Pin, der};
 
 /// Which servers are accepted.
@@ -74,6 +76,13 @@ pub enum Rejection {
         /// What the system's verifier says.
         why: String,
     },
+    /// Only this system's own authorities vouch for the server, on a connection that anybody with such an authority could
+    /// end: it may be the server's own, or that of a box that reads along. What is inside the connection can tell.
+    #[error("only this system vouches for the server, whose certificate was issued by {issuer}: that may be the server's own authority, or somebody who reads along", issuer = .seen.issuer)]
+    Private {
+        /// What came.
+        seen: Seen,
+    },
     /// What the server sent is no certificate.
     #[error("the server's certificate is damaged")]
     Damaged,
@@ -110,6 +119,8 @@ pub(super) struct Verifier {
     /// None where the system trusts nobody, or need not be asked.
     system: Option<rustls_platform_verifier::Verifier>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Those whom every browser believes, where nobody else may vouch for a server.
+    public: Option<Arc<RootCertStore>>,
     /// The last rejection, for those who get nothing but its words.
     refused: Mutex<Option<Rejection>>,
 }
@@ -137,8 +148,15 @@ impl Verifier {
             port,
             system,
             algorithms: provider.signature_verification_algorithms,
+            public: None,
             refused: Mutex::new(None),
         }
+    }
+
+    /// For a connection that a box which inspects may end: only public authorities, and keys that are known, will do.
+    pub(super) fn wary(mut self) -> Self {
+        self.public = Some(Arc::new(public_roots()));
+        self
     }
 
     /// The last rejection.
@@ -153,6 +171,7 @@ impl Verifier {
         by_system: impl FnOnce(
             &rustls_platform_verifier::Verifier,
         ) -> Result<ServerCertVerified, rustls::Error>,
+        by_public: impl FnOnce(&Arc<RootCertStore>) -> bool,
     ) -> Result<ServerCertVerified, Box<Rejection>> {
         let seen = seen(end_entity).ok_or(Rejection::Damaged)?;
         Err(Box::new(match &self.policy {
@@ -174,6 +193,14 @@ impl Verifier {
                 None => {
                     let why = match &self.system {
                         Some(system) => match by_system(system) {
+                            Ok(_)
+                                if self
+                                    .public
+                                    .as_ref()
+                                    .is_some_and(|public| !by_public(public)) =>
+                            {
+                                return Err(Box::new(Rejection::Private { seen }));
+                            }
                             Ok(verified) => return Ok(verified),
                             Err(error) => reason(&error),
                         },
@@ -198,11 +225,15 @@ impl ServerCertVerifier for Verifier {
         let by_system = |system: &rustls_platform_verifier::Verifier| {
             system.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        self.judge(end_entity, by_system).map_err(|rejection| {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            *refused = Some((*rejection).clone());
-            (*rejection).into()
-        })
+        let by_public = |public: &Arc<RootCertStore>| {
+            is_public(public, end_entity, intermediates, server_name, now)
+        };
+        self.judge(end_entity, by_system, by_public)
+            .map_err(|rejection| {
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                *refused = Some((*rejection).clone());
+                (*rejection).into()
+            })
     }
 
     fn verify_tls12_signature(

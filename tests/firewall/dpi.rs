@@ -16,13 +16,11 @@ fn tls_looks_like_tls() {
 }
 
 #[test]
-#[ignore = "needs the rung websocket"]
 fn websocket_looks_like_tls() {
     looks_like("websocket", "TLS");
 }
 
 #[test]
-#[ignore = "needs the rung http"]
 fn http_looks_like_tls() {
     looks_like("http", "TLS");
 }

@@ -9,7 +9,6 @@ use crate::{
 };
 
 #[test]
-#[ignore = "needs --proxy and the rung http"]
 fn under_inspection_as_squid_comes_http_plays_and_the_inspector_is_named() {
     let Some((net, standing)) = INSPECTION.stand() else {
         return;
@@ -23,7 +22,6 @@ fn under_inspection_as_squid_comes_http_plays_and_the_inspector_is_named() {
 }
 
 #[test]
-#[ignore = "needs --proxy and the rung websocket"]
 fn under_inspection_that_lets_websocket_through_websocket_plays() {
     let Some((net, standing)) = INSPECTION_UPGRADES.stand() else {
         return;
@@ -34,7 +32,6 @@ fn under_inspection_that_lets_websocket_through_websocket_plays() {
 
 /// The certificate that it shows looks like the server's own: only the key tells.
 #[test]
-#[ignore = "needs --proxy and the rung http"]
 fn under_inspection_that_imitates_the_server_http_plays() {
     let Some((net, standing)) = IMITATION.stand() else {
         return;
@@ -44,7 +41,6 @@ fn under_inspection_that_imitates_the_server_http_plays() {
 }
 
 #[test]
-#[ignore = "needs the rung http"]
 fn under_inspection_that_nobody_was_told_of_http_plays() {
     let Some((net, standing)) = INTERCEPTION.stand() else {
         return;
@@ -55,7 +51,6 @@ fn under_inspection_that_nobody_was_told_of_http_plays() {
 
 /// The office's authority is not known on this machine: the key decides all the same.
 #[test]
-#[ignore = "needs the rung http"]
 fn under_inspection_by_a_stranger_http_plays_too() {
     let Some((net, standing)) = INTERCEPTION.stand() else {
         return;
@@ -66,7 +61,6 @@ fn under_inspection_by_a_stranger_http_plays_too() {
 }
 
 #[test]
-#[ignore = "needs --inspected"]
 fn who_wants_no_inspection_is_told_who_inspects() {
     let Some((net, standing)) = INTERCEPTION.stand() else {
         return;
@@ -80,7 +74,6 @@ fn who_wants_no_inspection_is_told_who_inspects() {
 }
 
 #[test]
-#[ignore = "needs --proxy and the rung http"]
 fn where_the_inspector_refuses_the_server_the_person_reads_its_words() {
     let Some((net, standing)) = REFUSAL.stand() else {
         return;
@@ -92,7 +85,6 @@ fn where_the_inspector_refuses_the_server_the_person_reads_its_words() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_a_proxy_that_looks_at_names_alone_tls_plays() {
     let Some((net, standing)) = SPLICE.stand() else {
         return;
@@ -102,7 +94,6 @@ fn through_a_proxy_that_looks_at_names_alone_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs the rungs websocket and http"]
 fn whoever_ends_tls_sees_neither_picture_nor_token() {
     for way in ["websocket", "http"] {
         let Some((net, standing)) = STUNNEL.stand() else {

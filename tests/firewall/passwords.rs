@@ -6,25 +6,21 @@ use crate::{
 };
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_proxy_with_basic_is_passed_with_the_right_password_alone() {
     right_and_wrong(&BASIC);
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_proxy_with_digest_is_passed_with_the_right_password_alone() {
     right_and_wrong(&DIGEST);
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_proxy_with_ntlm_is_passed_with_the_right_password_alone() {
     right_and_wrong(&NTLM);
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_socks_proxy_is_not_passed_with_a_wrong_password() {
     let Some((net, standing)) = MICROSOCKS.stand() else {
         return;

@@ -3,7 +3,6 @@
 use crate::rig::{Authority, BOX, Daemon, NAME, Net, Play, SERVER, Serving, Side};
 
 #[test]
-#[ignore = "needs captive portals to be named"]
 fn a_captive_portal_is_named() {
     let Some(net) = Net::new(&["nginx", "curl"]) else {
         return;

@@ -6,7 +6,6 @@ use crate::{
 };
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_squid_that_connects_to_443_alone_tls_plays() {
     let Some((net, standing)) = SQUID.stand() else {
         return;
@@ -22,7 +21,6 @@ fn through_squid_that_connects_to_443_alone_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_viewer_behind_a_proxy_asks_nobody_for_the_name() {
     let Some((net, standing)) = SQUID.stand() else {
         return;
@@ -42,7 +40,6 @@ fn a_viewer_behind_a_proxy_asks_nobody_for_the_name() {
 }
 
 #[test]
-#[ignore = "needs the environment's proxy"]
 fn the_environment_says_the_proxy() {
     let Some((net, standing)) = SQUID.stand() else {
         return;
@@ -60,7 +57,6 @@ fn the_environment_says_the_proxy() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_squid_that_is_spoken_to_in_tls_tls_plays() {
     let Some((net, standing)) = SQUID_IN_TLS.stand() else {
         return;
@@ -77,7 +73,6 @@ fn through_squid_that_is_spoken_to_in_tls_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_tinyproxy_tls_plays() {
     let Some((net, standing)) = TINYPROXY.stand() else {
         return;
@@ -86,7 +81,6 @@ fn through_tinyproxy_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_microsocks_with_a_password_tls_plays() {
     let Some((net, standing)) = MICROSOCKS.stand() else {
         return;
@@ -95,7 +89,6 @@ fn through_microsocks_with_a_password_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn through_dante_tls_plays() {
     let Some((net, standing)) = DANTE.stand() else {
         return;
@@ -104,7 +97,6 @@ fn through_dante_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_proxy_that_is_not_there_is_named() {
     let Some((net, standing)) = SQUID.stand() else {
         return;
@@ -120,7 +112,6 @@ fn a_proxy_that_is_not_there_is_named() {
 }
 
 #[test]
-#[ignore = "needs --proxy"]
 fn a_port_that_the_proxy_does_not_lead_to_is_told_with_its_words() {
     let Some((net, standing)) = SQUID.stand() else {
         return;

@@ -17,31 +17,26 @@ fn behind_haproxy_that_leads_tcp_through_tls_plays() {
 }
 
 #[test]
-#[ignore = "needs the rung http"]
 fn behind_nginx_as_it_comes_http_plays() {
     plays(&NGINX);
 }
 
 #[test]
-#[ignore = "needs the rung websocket"]
 fn behind_nginx_that_passes_upgrades_websocket_plays() {
     plays(&NGINX_UPGRADES);
 }
 
 #[test]
-#[ignore = "needs the rung websocket"]
 fn behind_haproxy_that_ends_tls_websocket_plays() {
     plays(&HAPROXY);
 }
 
 #[test]
-#[ignore = "needs the rung websocket"]
 fn behind_stunnel_websocket_plays() {
     plays(&STUNNEL);
 }
 
 #[test]
-#[ignore = "needs --trusted-proxy"]
 fn haproxy_tells_a_server_that_trusts_it_whom_it_leads_through() {
     let Some(net) = Net::new(HAPROXY_TCP.needs) else {
         return;
@@ -53,7 +48,6 @@ fn haproxy_tells_a_server_that_trusts_it_whom_it_leads_through() {
 }
 
 #[test]
-#[ignore = "needs --trusted-proxy and the rung websocket"]
 fn haproxy_tells_a_server_that_trusts_it_whose_request_it_is() {
     let Some(net) = Net::new(HAPROXY.needs) else {
         return;
@@ -66,7 +60,6 @@ fn haproxy_tells_a_server_that_trusts_it_whose_request_it_is() {
 
 /// Whoever is not trusted is believed nothing: a viewer could else be anybody.
 #[test]
-#[ignore = "needs --trusted-proxy and the rung websocket"]
 fn haproxy_that_is_not_trusted_is_not_believed() {
     let Some(net) = Net::new(HAPROXY.needs) else {
         return;

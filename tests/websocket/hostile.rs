@@ -94,6 +94,7 @@ async fn a_viewer_that_sends_bad_frames_gets_no_link_and_hangs_nobody() {
 }
 
 /// A box that upgrades to a WebSocket and then says `bytes`.
+#[expect(clippy::disallowed_methods, reason = "the test waits for it")]
 async fn upgrading(bytes: Vec<u8>) -> (u16, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -62,7 +62,8 @@ fn of_dial(error: &DialError) -> Trouble {
         DialError::Rejected { rejection, .. } => match rejection.as_ref() {
             Rejection::OtherKey { seen, .. }
             | Rejection::Changed { seen, .. }
-            | Rejection::Untrusted { seen, .. } => Trouble::OtherKey(Box::new(seen.clone())),
+            | Rejection::Untrusted { seen, .. }
+            | Rejection::Private { seen } => Trouble::OtherKey(Box::new(seen.clone())),
             Rejection::Damaged => Trouble::NoKey,
         },
         DialError::Lost { .. } | DialError::Wordless { .. } => Trouble::Cut,

@@ -107,7 +107,8 @@ async fn certificate(target: &Target) -> Result<Seen, String> {
         Err(DialError::Rejected { rejection, .. }) => match *rejection {
             Rejection::OtherKey { seen, .. }
             | Rejection::Changed { seen, .. }
-            | Rejection::Untrusted { seen, .. } => Ok(seen),
+            | Rejection::Untrusted { seen, .. }
+            | Rejection::Private { seen } => Ok(seen),
             damaged @ Rejection::Damaged => Err(damaged.to_string()),
         },
         Err(error) => Err(error.to_string()),

@@ -107,12 +107,14 @@ pub async fn http(
     };
     let name = authority(host, port, Port::IfUnusual);
     let carried = plain::connect(open, &name, &path(stream), deadline).await;
-    let (end, mode) = carried.map_err(|error| match error {
-        plain::Error::Open(error) => error,
-        error => DialError::Plain {
+    let (end, mode) = carried.map_err(|error| {
+        if let plain::Error::Open(error) = error {
+            return error;
+        }
+        DialError::Plain {
             server: server.clone(),
             why: error.to_string(),
-        },
+        }
     })?;
     let Some((shown, peer)) = shown.get().cloned() else {
         let source = io::ErrorKind::NotConnected.into();

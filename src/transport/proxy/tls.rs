@@ -44,12 +44,13 @@ fn failed(error: io::Error, proxy: String) -> ProxyError {
                 why: why.clone(),
             },
             // Of pins and known servers, which proxies have none of.
-            Rejection::OtherKey { .. } | Rejection::Changed { .. } | Rejection::Damaged => {
-                ProxyError::Tls {
-                    proxy,
-                    why: String::from("its certificate is damaged"),
-                }
-            }
+            Rejection::OtherKey { .. }
+            | Rejection::Changed { .. }
+            | Rejection::Private { .. }
+            | Rejection::Damaged => ProxyError::Tls {
+                proxy,
+                why: String::from("its certificate is damaged"),
+            },
         };
     }
     let inner = error

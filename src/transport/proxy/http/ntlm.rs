@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_proxys_time_is_used_where_it_says_one_and_old_ones_say_nothing() {
         let credentials = Credentials::new("anna", "x");
-        let timed = message(TARGET_INFO, b"\x07\0\x08\012345678\0\0\0\0");
+        let timed = message(TARGET_INFO, b"\x07\x00\x08\x0012345678\0\0\0\0");
         let challenge = Challenge::parse(&timed).unwrap();
         let proof = prove(&credentials, &challenge, FRESH).unwrap();
         assert_eq!(&field(&proof, 1)[24..32], b"12345678");
