@@ -139,7 +139,7 @@ for name, way, answers in (
     put("proxy", name, bytes([way, 7]) + answers.encode())
 put("proxy", "socks", b"\x02\x03\x05\x00\x05\x00\x00\x01" + bytes(6) + b"hello")
 put("proxy", "socks_password", b"\x03\x03\x05\x02\x01\x00\x05\x00\x00\x03\x03cam\x01\xbbhello")
-words = ["HTTP/1.1 407 Who?\\r\\n", "HTTP/1.0 200 OK\\r\\n", "\\r\\n\\r\\n", "Proxy-Authenticate: ", "Proxy-Connection: ", "Connection: "]
-words += ["keep-alive", "close", "Content-Length: ", "Transfer-Encoding: chunked\\r\\n", "Negotiate ", "NTLM ", "Digest ", "Basic "]
+words = ["HTTP/1.1 407 Who?\\x0d\\x0a", "HTTP/1.0 200 OK\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "Proxy-Authenticate: ", "Proxy-Connection: ", "Connection: "]
+words += ["keep-alive", "close", "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a", "Negotiate ", "NTLM ", "Digest ", "Basic "]
 words += ['realm=\\"', 'nonce=\\"', 'qop=\\"auth\\"', "algorithm=SHA-256-sess", "stale=true", "<title>", "</title>", second]
 (seeds / "proxy.dict").write_text("# made by seeds.py\n" + "\n".join(f'"{word}"' for word in words) + "\n")

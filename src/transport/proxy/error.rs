@@ -115,7 +115,7 @@ pub enum ProxyError {
     },
     /// It wants to know who is there.
     #[error(
-        "the proxy {proxy} asks for a user and a password{of} ({schemes}): give them as in http://USER:PASSWORD@{proxy}",
+        "the proxy {proxy} asks for a user and a password{of} ({schemes}): put USER:PASSWORD@ in front of the host in its URL",
         of = of(.realm)
     )]
     NeedsCredentials {
@@ -223,7 +223,7 @@ const fn hint(status: u16) -> &'static str {
     match status {
         400 | 404 | 405 | 501 => ": is it a proxy at all?",
         401 | 403 => ": its administrator has to allow that address and port",
-        502..=504 => ": it cannot reach the server; check the link",
+        500 | 502..=504 => ": it cannot reach the server; check the link",
         _ => "",
     }
 }

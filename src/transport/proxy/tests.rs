@@ -252,6 +252,17 @@ async fn a_wrong_password_is_sent_once_and_said_in_one_line() {
 }
 
 #[tokio::test]
+async fn a_password_refused_as_tinyproxy_does_is_a_wrong_password() {
+    let asked = "HTTP/1.0 407 Who?\r\nProxy-Authenticate: Basic realm=\"gate\"\r\n\r\n";
+    let refused = "HTTP/1.0 401 Unauthorized\r\n\r\n";
+    let (outcome, counts) = ask("anna:secret@", &[&[("", asked)], &[("", refused)]]).await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::WrongCredentials);
+    assert_eq!(counts, [1, 1]);
+    let (outcome, _) = ask("anna:secret@", &[&[("", refused)]]).await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Target);
+}
+
+#[tokio::test]
 async fn a_proxy_that_refuses_is_quoted() {
     let page = "HTTP/1.1 403 Forbidden\r\nContent-Length: 99\r\n\r\n<html><title>Blocked by\n policy</title>";
     let (outcome, _) = ask("", &[&[("", page)]]).await;

@@ -32,7 +32,7 @@ pub(super) fn parse(header: &[u8], into: &mut Vec<Challenge>) {
             return;
         }
         let Some(scheme) = rest.token() else {
-            rest.skip_to_comma();
+            rest.pass_comma();
             continue;
         };
         let mut challenge = Challenge {
@@ -59,7 +59,7 @@ impl Rest<'_> {
     }
 
     /// Up to and with the next comma.
-    fn skip_to_comma(&mut self) {
+    fn pass_comma(&mut self) {
         let _passed_over = self.take_while(|byte| byte != b',');
         self.0 = self.0.get(1..).unwrap_or_default();
     }
@@ -102,7 +102,7 @@ impl Rest<'_> {
             };
             ahead.skip(b" \t");
             if !matches!(ahead.0.first(), None | Some(b',')) {
-                ahead.skip_to_comma();
+                ahead.pass_comma();
             }
             self.0 = ahead.0;
             if into.len() < MOST_PARAMS {

@@ -103,6 +103,14 @@ impl<'a> Login<'a> {
         }
     }
 
+    /// The scheme by which the password has been given.
+    pub(super) const fn given(&self) -> Option<&'static str> {
+        match &self.stage {
+            Stage::Nothing | Stage::Opened(..) => None,
+            Stage::Proven(scheme, _) => Some(scheme.name()),
+        }
+    }
+
     /// Whether the next request may be sent again over another connection, if the one it was sent over turns out to
     /// have ended before.
     pub(super) const fn can_move(&self) -> bool {

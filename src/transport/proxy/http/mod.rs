@@ -64,7 +64,14 @@ where
                     line = Line::new(open().await?);
                 }
             }
-            status => return Err(other(status, line, proxy, target).await),
+            status => {
+                // A proxy's refusal is 407, but tinyproxy's of a password is this.
+                if let (401, Some(scheme)) = (status, login.given()) {
+                    let refusal = Refusal::Wrong(scheme);
+                    return Err(refused(refusal, &reply.challenges, proxy));
+                }
+                return Err(other(status, line, proxy, target).await);
+            }
         }
     }
     Err(ProxyError::NoScheme {

@@ -106,7 +106,12 @@ pub(super) fn prove(
         ]
         .concat(),
     };
-    let text = |text: &str| match challenge.flags & UNICODE {
+    let mut flags = challenge.flags & (OURS | TARGET_INFO);
+    if flags & UNICODE != 0 {
+        // Some offer both still, and would read the other.
+        flags &= !OEM;
+    }
+    let text = |text: &str| match flags & UNICODE {
         0 => text.as_bytes().to_vec(),
         _ => utf16(text),
     };
@@ -128,7 +133,7 @@ pub(super) fn prove(
         message.extend_from_slice(&at.to_le_bytes());
         at = at.checked_add(u32::from(length))?;
     }
-    message.extend_from_slice(&(challenge.flags & (OURS | TARGET_INFO)).to_le_bytes());
+    message.extend_from_slice(&flags.to_le_bytes());
     message.extend(parts.iter().flatten());
     Some(message)
 }
@@ -172,6 +177,7 @@ fn utf16(text: &str) -> Vec<u8> {
 
 pub(super) const SIGNATURE: &[u8] = b"NTLMSSP\0";
 const UNICODE: u32 = 0x1;
+const OEM: u32 = 0x2;
 const TARGET_INFO: u32 = 0x80_0000;
 /// Unicode, OEM, request target, NTLM, always sign, extended session security: what curl and browsers offer.
 const OURS: u32 = 0x8_8207;
@@ -239,12 +245,16 @@ mod tests {
         );
         assert_eq!(field(&proof, 2), utf16("Domain"));
         assert_eq!(field(&proof, 3), utf16("User"));
+        let both = self::message(UNICODE | OEM, b"");
+        let challenge = Challenge::parse(&both).unwrap();
+        let proof = prove(&credentials, &challenge, FRESH).unwrap();
+        assert_eq!(proof[60..64], UNICODE.to_le_bytes());
     }
 
     #[test]
     fn the_proxys_time_is_used_where_it_says_one_and_old_ones_say_nothing() {
         let credentials = Credentials::new("anna", "x");
-        let timed = message(TARGET_INFO, b"\x07\x00\x08\x0012345678\0\0\0\0");
+        let timed = message(TARGET_INFO, b"\x07\0\x08\x0012345678\0\0\0\0");
         let challenge = Challenge::parse(&timed).unwrap();
         let proof = prove(&credentials, &challenge, FRESH).unwrap();
         assert_eq!(&field(&proof, 1)[24..32], b"12345678");
