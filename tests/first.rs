@@ -2,16 +2,17 @@
 //! more at once than TCP's slow start lets it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tunnelcast::hub::{Filler, Ladder, Stream, Subscription};
+use tunnelcast::jitter::Video;
 use tunnelcast::media::{
-    AudioCodec, AudioPacket, Cell, Frame, Grid, Level, MediaTime, Rung, RungId, RungKind, Size,
-    Tracks, VideoStep,
+    AudioCodec, AudioPacket, Cell, CellIndex, Frame, Grid, Level, MediaTime, Rung, RungId,
+    RungKind, Size, Tracks, VideoStep,
 };
 use tunnelcast::session::{Feed, Output, client, server};
 use tunnelcast::timeline::Limits;
@@ -349,6 +350,8 @@ fn watch(line: Line, time: u64) -> Seen {
     let (mut down, mut up) = (Pipe::default(), Pipe::default());
     let mut out = BytesMut::new();
     let mut seen = Seen::default();
+    let mut video = Video::new();
+    let mut canvas: BTreeMap<RungId, BTreeSet<CellIndex>> = BTreeMap::new();
     for at in 0..time {
         let now = epoch + ms(at);
         let capture = MediaTime::from_duration(ms(at));
@@ -379,7 +382,23 @@ fn watch(line: Line, time: u64) -> Seen {
             match viewer.poll(now, &mut out) {
                 Output::Send => up.stream.push_back((at + line.delay, out.split().freeze())),
                 Output::Event(client::Event::Rung(rung)) => seen.rungs.push(rung.id),
-                Output::Event(client::Event::FrameEnd { rung, .. }) => {
+                Output::Event(client::Event::Cells {
+                    rung,
+                    frame,
+                    capture,
+                    cells,
+                }) => video.push(rung, frame, capture, cells, now),
+                Output::Event(client::Event::FrameEnd {
+                    rung,
+                    frame,
+                    capture,
+                }) => {
+                    video.end(rung, frame, capture, now);
+                    let held = canvas.entry(rung).or_default();
+                    let update = video.due(None, now).unwrap();
+                    held.extend(update.cells.into_iter().map(|(index, _)| index));
+                    let whole = held.len() == source.rungs[rung as usize].cells();
+                    assert!(whole, "{} cells of rung {rung}", held.len());
                     seen.frames.push((at, rung));
                 }
                 Output::Event(client::Event::Closed(reason)) => panic!("{reason:?}"),

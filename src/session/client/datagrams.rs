@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::receive::Receiver;
 use super::sounds::Sounds;
 use super::tracker::Tracker;
 use super::{Event, Session, State};
@@ -23,6 +22,8 @@ pub(super) struct Mail {
     early_bytes: usize,
     /// Frames that are not known to be complete, in order.
     unsettled: VecDeque<Settled>,
+    /// Of which pictures come now.
+    rung: Option<RungId>,
     /// The newest frame that is complete.
     complete: Option<(u64, RungId)>,
     sounds: Sounds,
@@ -93,7 +94,7 @@ impl Session {
     pub(super) fn new_mail(&mut self) {
         let mail = &mut self.mail;
         mail.unsettled.clear();
-        (mail.complete, mail.sounds) = (None, Sounds::default());
+        (mail.rung, mail.complete, mail.sounds) = (None, None, Sounds::default());
     }
 
     /// What is said on the stream may be what datagrams waited for.
@@ -158,9 +159,36 @@ impl Session {
             })
     }
 
+    /// Whether what comes of this rung is of use: once there is something of the next, nothing is. What is complete of the
+    /// one before is told before that.
+    fn follows(&mut self, rung: RungId) -> bool {
+        if self.mail.rung == Some(rung) {
+            return true;
+        }
+        let now = self.mail.rung;
+        if now.is_some_and(|now| self.receiver.is_before(rung, now)) {
+            return false;
+        }
+        self.settle();
+        self.mail.unsettled.clear();
+        self.mail.rung = Some(rung);
+        true
+    }
+
     fn take_message(&mut self, message: Message) -> Result<(), Misbehaviour> {
+        let rung = match &message {
+            Message::Cells { moment, .. } | Message::FrameEnd(moment) => Some(moment.rung),
+            Message::CellPart(part) => Some(part.moment.rung),
+            Message::Settled(settled) => Some(settled.moment.rung),
+            Message::Audio(_) | Message::Control(_) | Message::Ack(_) | Message::Arrivals(_) => {
+                None
+            }
+        };
+        if rung.is_some_and(|rung| !self.follows(rung)) {
+            return Ok(());
+        }
         match message {
-            Message::Settled(settled) => self.mail.unsettled(settled, &self.receiver),
+            Message::Settled(settled) => self.mail.unsettled(settled),
             Message::Audio(packet) => {
                 if self.mail.sounds.is_new(packet.seq) {
                     self.core.tell(Event::Audio(packet));
@@ -206,7 +234,7 @@ impl Session {
         let until = self.mail.tracker.until(now);
         self.acks.came(until, true, now);
         let known = self.state == State::Streaming && self.receiver.knows(moment.rung);
-        if !known || !self.mail.is_news(&moment, &self.receiver) {
+        if !known || !self.follows(moment.rung) || !self.mail.is_news(&moment) {
             return Ok(());
         }
         let cells = Message::Cells {
@@ -241,7 +269,7 @@ impl Session {
     }
 
     fn complete(&mut self, moment: Moment) {
-        if !self.mail.is_news(&moment, &self.receiver) {
+        if !self.mail.is_news(&moment) {
             return;
         }
         self.mail.complete = Some((moment.frame, moment.rung));
@@ -260,17 +288,16 @@ impl Mail {
     }
 
     /// Whether this frame is newer than the one that is complete, or the same on the rung that has followed.
-    fn is_news(&self, moment: &Moment, receiver: &Receiver) -> bool {
+    fn is_news(&self, moment: &Moment) -> bool {
         self.complete.is_none_or(|(frame, rung)| {
-            let follows = rung != moment.rung && receiver.is_newest(moment.rung);
-            moment.frame > frame || (moment.frame == frame && follows)
+            moment.frame > frame || (moment.frame == frame && moment.rung != rung)
         })
     }
 
     /// The newest word about a frame counts.
-    fn unsettled(&mut self, settled: Settled, receiver: &Receiver) {
+    fn unsettled(&mut self, settled: Settled) {
         let frame = settled.moment.frame;
-        if !self.is_news(&settled.moment, receiver) {
+        if !self.is_news(&settled.moment) {
             return;
         }
         let at = self

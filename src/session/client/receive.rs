@@ -46,9 +46,10 @@ impl Receiver {
         self.cells_of(rung).is_some()
     }
 
-    /// Whether this rung was announced last.
-    pub(super) fn is_newest(&self, rung: RungId) -> bool {
-        self.rungs.back().is_some_and(|newest| newest.id == rung)
+    /// Whether this rung was announced before that one.
+    pub(super) fn is_before(&self, rung: RungId, other: RungId) -> bool {
+        let place = |rung| self.rungs.iter().position(|known| known.id == rung);
+        place(rung) < place(other)
     }
 
     /// Takes a part that may have overtaken others, of which any may be lost.
