@@ -60,6 +60,12 @@ impl Connector {
                 (Policy::SystemOrKnown(known.clone()), Some(known))
             }
         };
+        let proxy = proxy(config)?;
+        let ways = match (&proxy, config.ways) {
+            // Whoever has named a proxy wants neither to ask for names himself nor to be seen by the server.
+            (Some(_), Ways::All) => Ways::Over(Carrier::Tcp),
+            (_, ways) => ways,
+        };
         let target = Target {
             host: link.host.clone(),
             port: link.port,
@@ -69,9 +75,9 @@ impl Connector {
             inner: sealed_client_config(policy.clone(), &link.host, link.port)?,
             outer: outer_client_config(&link.host)?,
             quic: quic_client_config(policy, &link.host, link.port)?,
-            ways: config.ways,
+            ways,
             inspected: config.inspected,
-            proxy: proxy(config)?,
+            proxy,
             memory: Arc::new(Mutex::new(memory)),
         };
         Ok(Self { target, known, ask })

@@ -76,6 +76,8 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
         .chain(ORDER.into_iter().filter(|kind| Some(*kind) != known))
         .filter(|kind| target.ways.admit(*kind));
     let mut told: Option<DialError> = None;
+    // What a box says that lets nothing through.
+    let mut refused = None;
     for kind in order {
         let (err, seen) = match attempt(kind, target, first).await {
             Ok((link, outer, pieces)) => {
@@ -106,6 +108,11 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
         if (seen && err.rejection().is_some()) || !err.is_answered() {
             return Err(err);
         }
+        if let DialError::Stripped { status, title, .. } = &err
+            && matches!(status, 403 | 407 | 451 | 500..)
+        {
+            refused = Some((*status, title.clone()));
+        }
         // What was said first is about the best way, unless what comes later is about the key.
         if told
             .as_ref()
@@ -114,7 +121,17 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
             told = Some(err);
         }
     }
-    Err(told.unwrap_or_else(|| target.timed_out()))
+    Err(match (told, refused) {
+        (Some(DialError::Rejected { server, rejection }), Some((status, title))) => {
+            DialError::Blocked {
+                server,
+                rejection,
+                status,
+                title,
+            }
+        }
+        (told, _) => told.unwrap_or_else(|| target.timed_out()),
+    })
 }
 
 async fn attempt(

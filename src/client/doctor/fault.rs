@@ -59,13 +59,15 @@ fn of_dial(error: &DialError) -> Trouble {
         | DialError::Unsealed { .. }
         | DialError::NotOurs { .. }
         | DialError::Quic { .. } => Trouble::Stranger,
-        DialError::Rejected { rejection, .. } => match rejection.as_ref() {
-            Rejection::OtherKey { seen, .. }
-            | Rejection::Changed { seen, .. }
-            | Rejection::Untrusted { seen, .. }
-            | Rejection::Private { seen } => Trouble::OtherKey(Box::new(seen.clone())),
-            Rejection::Damaged => Trouble::NoKey,
-        },
+        DialError::Rejected { rejection, .. } | DialError::Blocked { rejection, .. } => {
+            match rejection.as_ref() {
+                Rejection::OtherKey { seen, .. }
+                | Rejection::Changed { seen, .. }
+                | Rejection::Untrusted { seen, .. }
+                | Rejection::Private { seen } => Trouble::OtherKey(Box::new(seen.clone())),
+                Rejection::Damaged => Trouble::NoKey,
+            }
+        }
         DialError::Lost { .. } | DialError::Wordless { .. } => Trouble::Cut,
     }
 }

@@ -101,6 +101,20 @@ pub enum DialError {
         /// Why.
         rejection: Box<Rejection>,
     },
+    /// The same, and what answers there does not lead to the server either.
+    #[error(
+        "{server}: {rejection}; what answers there lets nothing through to it: it says {status}{title}", title = quoted(.title)
+    )]
+    Blocked {
+        /// Where.
+        server: String,
+        /// Why it is not the server itself.
+        rejection: Box<Rejection>,
+        /// The HTTP status.
+        status: u16,
+        /// The page's title, safe to print; empty if there is none.
+        title: String,
+    },
     /// TLS, but no HTTP in it.
     #[error("{server} speaks TLS but no HTTP inside it, so it is no tunnelcast server")]
     NotHttp {
@@ -225,7 +239,7 @@ impl DialError {
     /// Why the server's key was refused, if that is the reason.
     pub const fn rejection(&self) -> Option<&Rejection> {
         match self {
-            Self::Rejected { rejection, .. } => Some(rejection),
+            Self::Rejected { rejection, .. } | Self::Blocked { rejection, .. } => Some(rejection),
             Self::NoName { .. }
             | Self::Refused { .. }
             | Self::TimedOut { .. }
@@ -260,6 +274,7 @@ impl DialError {
             | Self::Alert { .. }
             | Self::Tls { .. }
             | Self::Rejected { .. }
+            | Self::Blocked { .. }
             | Self::NotHttp { .. }
             | Self::NoAnswer { .. }
             | Self::NoTunnel { .. }
@@ -293,7 +308,10 @@ impl DialError {
                 ErrorKind::NeedsCredentials | ErrorKind::WrongCredentials
             );
         }
-        matches!(self, Self::Rejected { .. } | Self::Inspected { .. })
+        matches!(
+            self,
+            Self::Rejected { .. } | Self::Blocked { .. } | Self::Inspected { .. }
+        )
     }
 
     pub(super) fn connect(server: &str, source: io::Error) -> Self {

@@ -96,16 +96,9 @@ pub async fn tls(
     } = target;
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
-    let tcp = connect::connect(host, port, timeouts.connect, deadline, &server).await?;
-    let mut tls = handshake::handshake(
-        tcp.into(),
-        host,
-        config,
-        timeouts.silence,
-        deadline,
-        &server,
-    )
-    .await?;
+    let base = target.connect(timeouts, deadline, &server).await?;
+    let mut tls =
+        handshake::handshake(base, host, config, timeouts.silence, deadline, &server).await?;
     let mut request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n",
         path(stream),

@@ -115,7 +115,7 @@ pub enum ProxyError {
     },
     /// It wants to know who is there.
     #[error(
-        "the proxy {proxy} asks for a user and a password{of} ({schemes}): put USER:PASSWORD@ in front of the host in its URL",
+        "the proxy {proxy} asks for a user and a password{of} ({schemes}): set TUNNELCAST_PROXY_USER and TUNNELCAST_PROXY_PASSWORD, or run it on a terminal to be asked",
         of = of(.realm)
     )]
     NeedsCredentials {

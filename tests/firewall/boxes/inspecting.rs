@@ -16,7 +16,7 @@ pub(crate) const INSPECTION_UPGRADES: Kind = Kind {
     needs: SQUID_INSPECTING,
     way: "websocket",
     build: |net| {
-        let lines = "ssl_bump bump all\nhttp_upgrade_request_protocols WebSocket allow all";
+        let lines = "ssl_bump bump all\nhttp_upgrade_request_protocols websocket allow all";
         explicit(net, vouched_for(net), lines)
     },
 };

@@ -123,7 +123,7 @@ fn nginx_http(net: &Net, both: &str, lines: &str) -> Daemon {
     let conf = format!(
         "{}\nhttp {{\n access_log {dir}/access.log; {temporary}\n server {{\n  listen {BOX}:443 ssl; ssl_protocols TLSv1.2 TLSv1.3;\n\
          ssl_certificate {both}; ssl_certificate_key {both};\n  location / {{\n\
-         proxy_pass https://{SERVER}/behind/; {lines}\n\
+         proxy_pass https://{SERVER}/behind/; proxy_ssl_protocols TLSv1.3; {lines}\n\
          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n  }}\n }}\n}}\n",
         nginx_head(net)
     );

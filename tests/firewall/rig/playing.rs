@@ -90,10 +90,20 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// With more options, split at blanks.
+    /// With more options, split at blanks; a proxy's user and password go where they belong, into the environment.
     pub(crate) fn with(mut self, options: &str) -> Self {
-        self.options
-            .extend(options.split_whitespace().map(str::to_owned));
+        for option in options.split_whitespace() {
+            let Some((said, place)) = option.rsplit_once('@') else {
+                self.options.push(option.to_owned());
+                continue;
+            };
+            let (scheme, who) = said.split_once("://").unwrap();
+            let (user, password) = who.split_once(':').unwrap();
+            self.options.push(format!("{scheme}://{place}"));
+            self = self
+                .env("TUNNELCAST_PROXY_USER", user)
+                .env("TUNNELCAST_PROXY_PASSWORD", password);
+        }
         self
     }
 
