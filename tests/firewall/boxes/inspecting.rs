@@ -78,16 +78,10 @@ pub(crate) const REFUSAL: Kind = Kind {
         let serving = office(net);
         let authority = Authority::new(net, AUTHORITY);
         let squid = Squid::inspecting(net, &authority, "ssl_bump bump all");
-        let said = answers(
-            net,
-            &[
-                "--include",
-                "--proxy",
-                HTTP_PROXY,
-                &format!("https://{NAME}/"),
-            ],
-        );
-        assert!(said.contains("503 Service Unavailable"), "{said}");
+        let url = format!("https://{NAME}/");
+        let (status, said) = net.curl(&["-k", "--include", "--proxy", HTTP_PROXY, &url]);
+        let refused = said.contains("503 Service Unavailable");
+        assert!(status == Some(0) && refused, "{said}");
         Standing::behind(serving, squid)
             .told(HTTP_PROXY)
             .trusting(authority)

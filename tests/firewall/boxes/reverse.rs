@@ -26,7 +26,7 @@ pub(crate) const HAPROXY_TCP: Kind = Kind {
     build: |net| haproxy_before(net, "", ""),
 };
 
-/// As nginx comes: HTTP/1.0 to the server, answers collected, no upgrade.
+/// As nginx comes, but for TLS 1.3: HTTP/1.0 to the server, answers collected, no upgrade.
 pub(crate) const NGINX: Kind = Kind {
     name: "nginx that ends TLS",
     needs: &["nginx", "curl"],
