@@ -106,6 +106,8 @@ impl Connector {
     pub(super) async fn introduce(&mut self) -> Result<(), Error> {
         for _ in 0..QUESTIONS {
             match ladder::tcp(&self.target, &[]).await {
+                // Where the link decides, there is nobody to ask.
+                Err(err) if err.rejection().is_some() && self.known.is_none() => return Ok(()),
                 Err(err) if err.is_refusal() => self.judge(err).await?,
                 Ok(_) | Err(_) => return Ok(()),
             }

@@ -145,9 +145,14 @@ async fn attempt(
         Kind::Tls => {
             let link = match dial::tls(whom, Arc::clone(&target.tls), first, IMPATIENT).await {
                 // Some boxes lose a first message that is longer than a packet.
-                Err(DialError::Silent { .. } | DialError::Lost { .. }) => {
-                    debug!("once more, with a shorter first message");
-                    dial::tls(whom, Arc::clone(&target.classical), first, timeouts).await?
+                Err(err @ (DialError::Silent { .. } | DialError::Lost { .. })) => {
+                    debug!(%err, "once more, with a shorter first message");
+                    let again = dial::tls(whom, Arc::clone(&target.classical), first, timeouts);
+                    match again.await {
+                        // Nothing new.
+                        Err(second) if !second.is_answered() => return Err(err),
+                        done => done?,
+                    }
                 }
                 done => done?,
             };

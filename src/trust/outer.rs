@@ -136,7 +136,7 @@ fn outer(host: &str, public: RootCertStore) -> Result<OuterClient, TrustError> {
 }
 
 /// With the ciphers of TLS 1.2, which nothing else of ours has.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

@@ -9,7 +9,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::config::{ALPN, provider};
+use super::config::ALPN;
+use super::outer::provider;
 use super::verify::{reason, seen};
 use super::{Rejection, TrustError};
 
