@@ -1,7 +1,7 @@
 //! Reaching the server through a proxy: HTTP `CONNECT`, over TLS where the proxy has it, or SOCKS5.
 //!
 //! The server's name is always given to the proxy and never resolved here. What comes out is a
-//! [`Base`](super::base::Base), over which TLS with the server runs as over TCP, so a proxy sees a name, a port and
+//! `Base`, over which TLS with the server runs as over TCP, so a proxy sees a name, a port and
 //! sealed bytes.
 
 mod environment;
