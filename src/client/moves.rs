@@ -5,7 +5,8 @@
 //! the move is made as soon as TLS, asked, says more than QUIC does. From TLS, QUIC is tried again after 5 s, 15 s,
 //! 30 s, and then each minute; it must carry real media for two seconds, beside those that are seen, before the picture
 //! moves there. A second move away from QUIC within a minute bars it for five minutes, and for twice as long each time.
-//! Where neither way says anything, this machine may have another address: QUIC then goes on from that. Where it is known
+//! What is heard does not tell that the server hears as well: where it leaves questions over QUIC unanswered that it answers
+//! over TLS, the move is made too. Where neither way says anything, this machine may have another address: QUIC then goes on from that. Where it is known
 //! to have one, QUIC goes on at once, or is tried at once, and TCP is given up if it stays silent.
 
 mod event;
@@ -140,6 +141,12 @@ impl Moves {
                 way.frames += 1;
                 way.ages += age;
             }
+            Event::Unheard => {
+                let calm = matches!(self.stage, Stage::Calm | Stage::Doubt { .. });
+                if calm && self.active == Carrier::Udp && self.tls.stands && !self.only {
+                    self.fall(Reason::Unheard, now);
+                }
+            }
             Event::Network => self.network(now),
             Event::Ready(carrier) => {
                 if let Stage::Fetching { to, reason, .. } = self.stage
@@ -179,7 +186,7 @@ impl Moves {
                 rebind_at,
             } => {
                 if answered.is_some_and(|answered| now >= answered + GRACE) {
-                    self.fall(now);
+                    self.fall(Reason::Silent, now);
                 } else if rebind_at.is_some_and(|at| now >= at) {
                     self.stage = Stage::Doubt {
                         answered,
@@ -308,12 +315,12 @@ impl Moves {
         self.todo.push(Output::Dial(carrier));
     }
 
-    /// Over to TLS: QUIC is silent.
-    fn fall(&mut self, now: Instant) {
+    /// Over to TLS: QUIC is silent, or the server does not hear it.
+    fn fall(&mut self, reason: Reason, now: Instant) {
         self.bar_quic(now);
         self.quic = Way::default();
         self.todo.push(Output::Drop(Carrier::Udp));
-        self.fetch(Carrier::Tcp, Reason::Silent, now);
+        self.fetch(Carrier::Tcp, reason, now);
     }
 
     /// QUIC is tried again, but not too soon.

@@ -44,6 +44,8 @@ pub(super) struct Viewer {
     merge: Merge,
     /// A move of which the first picture has yet to be seen.
     moving: Option<Moving>,
+    /// When the server was last asked because no picture came.
+    minded: Option<Instant>,
     desk: Desk,
     inner: mpsc::Receiver<Inner>,
     stop: CancellationToken,
@@ -99,6 +101,7 @@ impl Viewer {
             moves: None,
             merge: Merge::default(),
             moving: None,
+            minded: None,
             desk,
             inner,
             stop,
@@ -370,6 +373,7 @@ impl Viewer {
         if now >= self.desk.next_stats() {
             self.stats(now);
         }
+        self.mind_ears(now);
         let until = self.until.filter(|_| !self.closing);
         let first = [Some(self.desk.next_stats()), until];
         first.into_iter().flatten().min()

@@ -30,6 +30,8 @@ pub(super) struct Clock {
     due: Instant,
     sent: u64,
     in_flight: VecDeque<(u64, Instant)>,
+    /// Pings up to this one, and without it, were answered or are past that.
+    answered: u64,
     samples: VecDeque<Sample>,
 }
 
@@ -48,6 +50,7 @@ impl Clock {
             due: now,
             sent: 0,
             in_flight: VecDeque::new(),
+            answered: 0,
             samples: VecDeque::new(),
         }
     }
@@ -90,6 +93,7 @@ impl Clock {
         let Some((_, sent)) = self.in_flight.remove(at) else {
             return;
         };
+        self.answered = self.answered.max(id + 1);
         let held = sent_us.saturating_sub(received_us);
         let away = now.saturating_duration_since(sent);
         let rtt = away.saturating_sub(Duration::from_micros(held));
@@ -112,6 +116,12 @@ impl Clock {
         let offset = self.best()?.offset;
         let local = MediaTime::from_duration(now.saturating_duration_since(self.base));
         Some(local.offset(offset))
+    }
+
+    /// Since when the oldest ping waits behind which none was answered.
+    pub(super) fn waiting(&self) -> Option<Instant> {
+        let mut behind = self.in_flight.iter().filter(|(id, _)| *id >= self.answered);
+        behind.next().map(|(_, sent)| *sent)
     }
 
     /// The least round trip of late; `None` before the first pong.

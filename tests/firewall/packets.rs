@@ -123,7 +123,6 @@ fn where_udp_dies_one_way_alone_while_it_plays_it_plays_on() {
 
 /// What the server sends still comes, so nothing seems to be amiss; but it waits for what the viewer says.
 #[test]
-#[ignore = "takes 4 to 16 s now: as long as the server is heard, QUIC is not doubted"]
 fn who_is_not_heard_any_more_moves_as_soon_as_who_hears_nothing() {
     let (Some(deaf), Some(unheard)) = (
         gap_when_dies("iifname outer"),

@@ -17,6 +17,8 @@ pub(in crate::client) enum Event {
     Heard(Carrier),
     /// A frame is complete over this link, so long after it was captured.
     Frame(Carrier, Duration),
+    /// What is said over UDP is not answered any more, while what is said over TCP is.
+    Unheard,
     /// This machine has another address.
     Network,
     /// The first picture that was asked for anew over this link is complete: it can be seen.
@@ -51,6 +53,8 @@ pub(in crate::client) enum Output {
 pub(in crate::client) enum Reason {
     /// QUIC says nothing any more, and TLS does.
     Silent,
+    /// The server hears nothing over QUIC any more.
+    Unheard,
     /// The link was closed or broke.
     Broken,
     /// QUIC gets through.
@@ -62,6 +66,7 @@ impl Reason {
     pub(in crate::client) const fn words(self) -> &'static str {
         match self {
             Self::Silent => "nothing comes over UDP any more",
+            Self::Unheard => "nothing is answered over UDP any more",
             Self::Broken => "the connection broke",
             Self::Better => "UDP gets through",
         }

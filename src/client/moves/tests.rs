@@ -276,6 +276,25 @@ fn a_second_move_away_within_a_minute_bars_quic_for_five() {
 }
 
 #[test]
+fn quic_on_which_nothing_is_answered_is_left_for_tls_on_which_it_is() {
+    let mut world = World::new(Carrier::Udp);
+    world.run(ms(5000));
+    world.moves.handle(Event::Unheard, world.now);
+    world.obey();
+    assert_eq!(world.moves.active(), Carrier::Tcp);
+    assert_eq!(
+        world.moved.last().map(|moved| moved.2),
+        Some(Reason::Unheard)
+    );
+    // Where nothing stands by there is nowhere to go.
+    let mut world = World::new(Carrier::Udp);
+    world.run(ms(500));
+    world.moves.handle(Event::Unheard, world.now);
+    world.obey();
+    assert_eq!(world.moves.active(), Carrier::Udp);
+}
+
+#[test]
 fn on_another_network_quic_goes_on_at_once_and_a_dead_tcp_connection_is_replaced() {
     let mut world = World::new(Carrier::Udp);
     world.run(ms(5000));

@@ -1,6 +1,6 @@
 //! What a viewer does about its links: another one, a move, a way that is gone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tracing::{debug, info};
@@ -59,6 +59,36 @@ impl Viewer {
     pub(in crate::client) fn network_changed(&mut self, now: Instant) {
         info!("another network");
         self.tell(moves::Event::Network, now);
+    }
+
+    /// Finds out whether the server hears what is said over UDP, when no picture has come for a while: it waits for that.
+    pub(super) fn mind_ears(&mut self, now: Instant) {
+        let active = self.is_active(Carrier::Udp);
+        let (picture, _) = self.merge.last();
+        let [Some(udp), Some(tcp)] = &mut self.ways else {
+            return;
+        };
+        let still = picture.is_some_and(|picture| now >= picture + STILL);
+        if !active || !still {
+            return;
+        }
+        if self.minded.is_none_or(|minded| now >= minded + STILL) {
+            self.minded = Some(now);
+            for session in [&mut *udp, &mut *tcp] {
+                if session.unanswered().is_none() {
+                    session.ask(now);
+                }
+            }
+        }
+        let deaf = |session: &Session, least: Duration| {
+            let patience = session.rtt().map_or(least, |rtt| least.max(rtt * 4));
+            session
+                .unanswered()
+                .is_some_and(|since| now >= since + patience)
+        };
+        if deaf(udp, DEAF) && !deaf(tcp, DEAF / 2) {
+            self.tell(moves::Event::Unheard, now);
+        }
     }
 
     pub(super) fn add(&mut self, mut session: Session, there: &Reached, now: Instant) {
@@ -202,3 +232,8 @@ impl Viewer {
         }
     }
 }
+
+/// No picture for so long is worth a question.
+const STILL: Duration = Duration::from_millis(250);
+/// A question that waits so long was not heard; pings and their answers are sent again when they are lost.
+const DEAF: Duration = Duration::from_millis(400);

@@ -220,6 +220,11 @@ impl Session {
         self.clock.server_time(now)
     }
 
+    /// Since when the server has not answered; `None` where nothing was asked that it has not.
+    pub fn unanswered(&self) -> Option<Instant> {
+        self.clock.waiting()
+    }
+
     /// The least round trip of the last 10 s; `None` before the first pong.
     pub fn rtt(&self) -> Option<Duration> {
         self.clock.rtt()
