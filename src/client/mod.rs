@@ -40,6 +40,9 @@ use crate::{
 };
 
 pub use connect::Ask;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use moves::fuzz::fuzz_moves;
 
 /// What a viewer has to do with the world.
 pub struct Outside {

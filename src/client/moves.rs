@@ -10,6 +10,8 @@
 //! to have one, QUIC goes on at once, or is tried at once, and TCP is given up if it stays silent.
 
 mod event;
+#[cfg(fuzzing)]
+pub(super) mod fuzz;
 
 use std::time::{Duration, Instant};
 

@@ -64,7 +64,12 @@ fn joined_is_decoded(canvas: &Canvas) {
         let size = canvas.size();
         assert_eq!(jpeg_size(&jpeg), Ok(size));
         let kind = RungKind::Whole { size };
-        let mut whole = Canvas::new(Arc::new(Rung { id: 2, kind, source: None })).expect("no header");
+        let mut whole = Canvas::new(Arc::new(Rung {
+            id: 2,
+            kind,
+            source: None,
+        }))
+        .expect("no header");
         assert_eq!(whole.apply(&[(0, jpeg)]).bad, 0);
     }
 }
@@ -138,7 +143,11 @@ fuzz_target!(|input: &[u8]| {
             |record| Bytes::copy_from_slice(record.bytes),
         );
     let kind = RungKind::Cells { grid, header };
-    let rung = Arc::new(Rung { id: 1, kind, source: None });
+    let rung = Arc::new(Rung {
+        id: 1,
+        kind,
+        source: None,
+    });
     let canvas = |library| Canvas::with_library(Arc::clone(&rung), library);
     let mut canvases = match JpegLibrary::ALL.map(canvas) {
         [Ok(turbo), Ok(plain)] => Some([turbo, plain]),

@@ -138,9 +138,11 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
             Step::Rung => {
                 let size = Size::new(64, 64).expect("a good size");
                 let kind = RungKind::Whole { size };
-                media
-                    .video
-                    .push_back(VideoStep::Rung(Arc::new(Rung { id: 1, kind, source: None })));
+                media.video.push_back(VideoStep::Rung(Arc::new(Rung {
+                    id: 1,
+                    kind,
+                    source: None,
+                })));
             }
             Step::Close => session.end(),
         }
