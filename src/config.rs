@@ -90,7 +90,7 @@ pub struct Watch {
     pub headless: bool,
     /// The per-user file of servers whose key was accepted; the usual place if not given.
     pub known_servers: Option<PathBuf>,
-    /// The per-user file of networks on which UDP does not get through; the usual place if not given.
+    /// The per-user file of what is known of networks; the usual place if not given.
     pub networks: Option<PathBuf>,
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Options {
     /// File of the servers whose key was accepted once [default: in the user's configuration]
     #[arg(long, value_name = "FILE")]
     known_servers: Option<PathBuf>,
-    /// File of the networks on which UDP does not get through [default: in the user's state]
+    /// File of what is known of networks: where UDP does not get through, and what does [default: in the user's state]
     #[arg(long, value_name = "FILE")]
     networks: Option<PathBuf>,
 }
