@@ -8,7 +8,7 @@ use crate::{
     present::PresentError,
     session::SessionError,
     transport::{ListenError, dial::DialError, proxy::ProxyUrlError},
-    trust::TrustError,
+    trust::{SecretError, TrustError},
     wire::CloseCode,
 };
 
@@ -31,6 +31,9 @@ pub enum Error {
     /// A key, a certificate, or the list of known servers.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The token of a link.
+    #[error(transparent)]
+    Token(#[from] SecretError),
     /// The window.
     #[error(transparent)]
     Present(#[from] PresentError),
@@ -118,7 +121,7 @@ impl Error {
                 Status::Unreachable
             }
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
-            Self::Listen(_) | Self::Trust(_) | Self::Proxy(_) => Status::Usage,
+            Self::Listen(_) | Self::Trust(_) | Self::Token(_) | Self::Proxy(_) => Status::Usage,
             Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,
             #[cfg(feature = "audio")]
             Self::Speaker(_) => Status::Internal,

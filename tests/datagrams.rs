@@ -149,8 +149,7 @@ impl World {
             stream: Some("cam".parse().unwrap()),
             video: true,
             audio: true,
-            resume: None,
-            max_bps: None,
+            ..client::Want::default()
         };
         let mut client = client::Session::new(want, now);
         client.with_datagrams();

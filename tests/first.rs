@@ -338,8 +338,7 @@ fn watch(line: Line, time: u64) -> Seen {
         stream: Some("cam".parse().unwrap()),
         video: true,
         audio: true,
-        resume: None,
-        max_bps: None,
+        ..client::Want::default()
     };
     let mut viewer = client::Session::new(want, epoch);
     if let Way::Quic = line.way {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ impl Server {
         dial::tls(
             at("127.0.0.1", self.port()),
             self.viewer(),
-            first,
+            &Bytes::copy_from_slice(first),
             Timeouts::default(),
         )
         .await

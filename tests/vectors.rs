@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime};
+use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime, Role};
+use tunnelcast::trust::Secret;
 use tunnelcast::wire::{
-    Ack, Arrivals, CellPart, ClientControl, CloseCode, Coding, Deframer, Message, Moment, Report,
-    ResumeSecret, RungInfo, ServerControl, SessionId, Settled, SourceState, StreamInfo, StreamName,
-    Text,
+    Ack, Arrivals, CellPart, ClientControl, CloseCode, Coding, Deframer, Hello, Message, Moment,
+    Proof, PublishInfo, Report, ResumeSecret, RungInfo, ServerControl, SessionId, Settled,
+    SourceState, StreamInfo, StreamName, Text, TokenProof,
 };
 
 const SPECIFICATION: &str = include_str!("../src/wire/README.md");
@@ -25,6 +26,21 @@ enum Said {
 
 fn name(text: &str) -> StreamName {
     text.parse().expect("a good name")
+}
+
+/// Of the token and the channel in section 15.
+fn token() -> (Secret, [u8; 32]) {
+    let channel = std::array::from_fn(|n| 0x20 + u8::try_from(n).expect("it is small"));
+    let token = "AAECAwQFBgcICQoLDA0ODw".parse().expect("a token");
+    (token, channel)
+}
+
+fn proof(role: Role, name: &str) -> TokenProof {
+    let (token, channel) = token();
+    TokenProof {
+        id: token.id(),
+        proof: Proof::from_bytes(token.prove(&channel, role, name)),
+    }
 }
 
 fn moment() -> Moment {
@@ -53,11 +69,11 @@ fn examples() -> Vec<(&'static str, Said)> {
     vec![
         (
             "hello",
-            Said::Client(ClientControl::Hello {
+            Said::Client(ClientControl::Hello(Hello {
                 versions: vec![1],
                 agent: Text::new("example/1"),
-                resume: None,
-            }),
+                ..Hello::default()
+            })),
         ),
         (
             "subscribe",
@@ -69,6 +85,31 @@ fn examples() -> Vec<(&'static str, Said)> {
             }),
         ),
         ("ping", Said::Client(ClientControl::Ping { id: 0 })),
+        (
+            "hello with a token",
+            Said::Client(ClientControl::Hello(Hello {
+                versions: vec![1],
+                agent: Text::new("example/1"),
+                token: Some(proof(Role::Watch, "")),
+                ..Hello::default()
+            })),
+        ),
+        (
+            "hello of a publisher",
+            Said::Client(ClientControl::Hello(Hello {
+                versions: vec![1],
+                agent: Text::new("example/1"),
+                role: Role::Publish,
+                token: Some(proof(Role::Publish, "cam")),
+                publish: Some(PublishInfo {
+                    stream: cam(),
+                    video: true,
+                    audio: true,
+                    take_over: false,
+                }),
+                ..Hello::default()
+            })),
+        ),
         (
             "welcome",
             Said::Server(ServerControl::Welcome {
@@ -354,4 +395,22 @@ fn the_close_codes_in_the_specification_are_those_of_the_code() {
             .is_some_and(|rest| rest.starts_with("yes"));
         assert_eq!(retry, code.is_worth_retrying(), "{line}");
     }
+}
+
+#[test]
+fn a_token_is_proven_as_the_specification_says() {
+    let (token, channel) = token();
+    let shown = |what: &str, bytes: &[u8], behind: &str| {
+        let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let line = format!("{what:<10} = {}{behind}\n", hex.join(" "));
+        assert!(SPECIFICATION.contains(&line), "{line}");
+    };
+    shown("id", token.id().as_bytes(), "");
+    let watch = token.prove(&channel, Role::Watch, "");
+    shown("proof", &watch, " (to watch)");
+    let publish = token.prove(&channel, Role::Publish, "cam");
+    shown("proof", &publish, " (to publish \"cam\")");
+    let key = token.stored_key();
+    assert!(key.accepts(&watch, &channel, Role::Watch, ""));
+    assert!(key.accepts(&publish, &channel, Role::Publish, "cam"));
 }

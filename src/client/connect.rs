@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-
 use super::ladder;
 use super::reach::{Reached, Target, reach};
+use super::words::Words;
 use crate::{
     config::{Through, Watch},
     error::Error,
+    session::client::Opening,
     transport::{
-        Carrier,
+        Carrier, First,
         dial::DialError,
         memory::Memory,
         proxy::{Credentials, Proxy, ProxyError, of_environment},
         race::Ways,
     },
     trust::{
-        KnownServers, Pin, Policy, Rejection, Seen, classical_client_config, client_config,
+        KnownServers, Pin, Policy, Rejection, Secret, Seen, classical_client_config, client_config,
         outer_client_config, quic_client_config, sealed_client_config,
     },
 };
@@ -45,6 +45,7 @@ pub(super) struct Connector {
     /// Where accepted keys are remembered; not needed when the link has the key.
     known: Option<KnownServers>,
     ask: Arc<dyn Ask>,
+    token: Option<Secret>,
 }
 
 impl Connector {
@@ -60,6 +61,7 @@ impl Connector {
                 (Policy::SystemOrKnown(known.clone()), Some(known))
             }
         };
+        let token = link.token.as_deref().map(str::parse).transpose()?;
         let proxy = proxy(config)?;
         let ways = match (&proxy, config.ways) {
             // Whoever has named a proxy wants neither to ask for names himself nor to be seen by the server.
@@ -80,7 +82,12 @@ impl Connector {
             proxy,
             memory: Arc::new(Mutex::new(memory)),
         };
-        Ok(Self { target, known, ask })
+        Ok(Self {
+            target,
+            known,
+            ask,
+            token,
+        })
     }
 
     /// `HOST:PORT` for a person.
@@ -88,10 +95,16 @@ impl Connector {
         self.target.server()
     }
 
-    /// Connects, and sends `first` together with the request; asks the person where the server is a stranger.
-    pub(super) async fn dial(&mut self, first: Bytes) -> Result<Reached, Error> {
+    /// A session's first words, as they are said over whatever link, with the token of the server's link.
+    pub(super) fn words(&self, opening: Opening) -> Arc<dyn First> {
+        Arc::new(Words::new(opening, self.token.clone()))
+    }
+
+    /// Connects, and says the first words together with the request; asks the person where the server is a stranger.
+    pub(super) async fn dial(&mut self, opening: Opening) -> Result<Reached, Error> {
+        let first = self.words(opening);
         for _ in 0..QUESTIONS {
-            match reach(&self.target, first.clone()).await {
+            match reach(&self.target, Arc::clone(&first)).await {
                 Ok(reached) => return Ok(reached),
                 Err(err) => self.judge(err).await?,
             }
@@ -105,7 +118,7 @@ impl Connector {
     /// The key is not accepted. A server that cannot be reached over TLS is none.
     pub(super) async fn introduce(&mut self) -> Result<(), Error> {
         for _ in 0..QUESTIONS {
-            match ladder::tcp(&self.target, &[]).await {
+            match ladder::tcp(&self.target, &NOTHING).await {
                 // Where the link decides, there is nobody to ask.
                 Err(err) if err.rejection().is_some() && self.known.is_none() => return Ok(()),
                 Err(err) if err.is_refusal() => self.judge(err).await?,
@@ -197,5 +210,7 @@ fn proxy(config: &Watch) -> Result<Option<Proxy>, Error> {
     }
 }
 
+/// What a link is dialled with that is only looked at.
+const NOTHING: [u8; 0] = [];
 /// A person may be asked about a proxy, and then about a server.
 const QUESTIONS: usize = 2;

@@ -16,7 +16,7 @@ use crate::config::Inspected;
 use crate::transport::dial::{self, DialError, Timeouts};
 use crate::transport::memory::Network;
 use crate::transport::plain::Mode;
-use crate::transport::{Kind, Link};
+use crate::transport::{First, Kind, Link};
 use crate::trust::{Outer, Vouched};
 
 /// Who stands between the viewer and the server, and reads sealed bytes.
@@ -68,7 +68,7 @@ pub(super) struct Found {
 }
 
 /// Tries the ways over TCP that are allowed, one after the other; the first link that stands is taken.
-pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialError> {
+pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, DialError> {
     let network = Network::current(&target.host);
     let known = remembered(target, &network);
     let order = known
@@ -137,7 +137,7 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
 async fn attempt(
     kind: Kind,
     target: &Target,
-    first: &[u8],
+    first: &dyn First,
 ) -> Result<(Link, Option<Outer>, Option<bool>), DialError> {
     let (whom, timeouts) = (target.whom(), Timeouts::default());
     let inner = Arc::clone(&target.inner);

@@ -10,6 +10,7 @@ mod overlay;
 mod play;
 mod reach;
 mod viewer;
+mod words;
 
 use std::{
     path::PathBuf,
@@ -17,7 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use serde::Serialize;
 use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,7 @@ pub use connect::Ask;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use moves::fuzz::fuzz_moves;
+pub use words::Words;
 
 /// What a viewer has to do with the world.
 pub struct Outside {
@@ -216,12 +217,13 @@ async fn follow(
             video: config.video,
             audio: config.audio,
             max_bps: config.max_bitrate,
-            resume: None,
+            ..Want::default()
         };
-        let mut first = BytesMut::new();
-        viewer.begin(want, &mut first, Instant::now());
+        let Some(opening) = viewer.begin(want, Instant::now()) else {
+            return Ok("done".to_owned());
+        };
         let dialled = tokio::select! {
-            dialled = connector.dial(first.freeze()) => dialled,
+            dialled = connector.dial(opening) => dialled,
             () = viewer.end_of_waiting() => {
                 if reached || stop.is_cancelled() || config.duration.is_none() {
                     return Ok("done".to_owned());

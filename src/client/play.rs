@@ -1,8 +1,8 @@
 //! Playing over the links that there are: one that brings the picture, and another that stands by.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::{task::JoinSet, time};
 
 use super::connect::Connector;
@@ -11,7 +11,7 @@ use super::reach::{Reached, Target, reach};
 use super::viewer::{INBOX, Viewer};
 use crate::drive::{Came, Lane, take_early};
 use crate::transport::dial::DialError;
-use crate::transport::{self, Carrier};
+use crate::transport::{self, Carrier, First};
 
 /// Plays until no link is left, of which the viewer knows the reason.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
@@ -54,8 +54,10 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
                     break;
                 }
                 Output::Dial(carrier) => {
-                    let first = viewer.another(carrier, Instant::now());
-                    dials.spawn(dial(carrier, connector.again(carrier), first));
+                    if let Some(opening) = viewer.another(carrier, Instant::now()) {
+                        let first = connector.words(opening);
+                        dials.spawn(dial(carrier, connector.again(carrier), first));
+                    }
                 }
                 Output::Cut(carrier) => {
                     if let Some(lane) = lanes.get(carrier) {
@@ -124,7 +126,7 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
 async fn dial(
     carrier: Carrier,
     target: Target,
-    first: Bytes,
+    first: Arc<dyn First>,
 ) -> (Carrier, Result<Reached, DialError>) {
     (carrier, reach(&target, first).await)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::transport::memory::{Memory, Network};
 use crate::transport::proxy::Proxy;
 use crate::transport::race::{Beside, Event, Output, Plan, Race, Udp, Ways, Why};
-use crate::transport::{Carrier, Link, Ready};
+use crate::transport::{Carrier, First, Link, Ready};
 use crate::trust::{OuterClient, QuicClient};
 
 /// Whom to reach, and how.
@@ -86,7 +86,7 @@ pub(super) struct Reached {
 
 /// Tries every way that is allowed; the first on which the server answers wins. `first` goes with each.
 #[expect(clippy::disallowed_methods, reason = "the race is against the clock")]
-pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, DialError> {
+pub(super) async fn reach(target: &Target, first: Arc<dyn First>) -> Result<Reached, DialError> {
     let network = Network::current(&target.host);
     let now = SystemTime::now();
     let broken = locked(&target.memory).is_broken(&network, now);
@@ -110,7 +110,7 @@ pub(super) async fn reach(target: &Target, first: Bytes) -> Result<Reached, Dial
                 let attempt = attempt(
                     carrier,
                     target.clone(),
-                    first.clone(),
+                    Arc::clone(&first),
                     Arc::clone(&progress),
                 );
                 attempts.spawn(attempt);
@@ -214,20 +214,20 @@ struct Answered {
 async fn attempt(
     carrier: Carrier,
     target: Target,
-    first: Bytes,
+    first: Arc<dyn First>,
     progress: Arc<watch::Sender<Progress>>,
 ) -> (Carrier, Result<Answered, DialError>) {
     let linked = match carrier {
         Carrier::Udp => {
             let timeouts = Timeouts::default();
-            let link = dial::quic(target.whom(), &target.quic, &first, timeouts, &progress).await;
+            let link = dial::quic(target.whom(), &target.quic, &*first, timeouts, &progress).await;
             link.map(|link| Found {
                 link,
                 between: None,
                 pieces: None,
             })
         }
-        Carrier::Tcp => ladder::tcp(&target, &first).await,
+        Carrier::Tcp => ladder::tcp(&target, &*first).await,
     };
     let answered = match linked {
         Ok(found) => answer(found, &target).await,

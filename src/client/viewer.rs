@@ -7,11 +7,10 @@ mod way;
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use self::merge::Merge;
 pub(super) use self::way::INBOX;
@@ -25,8 +24,8 @@ use super::reach::Reached;
 use crate::drive::Turn;
 use crate::error::Error;
 use crate::playback::{Summary, Traffic};
-use crate::session::client::{Event, Session, Want, Welcome};
-use crate::session::{CloseReason, Output};
+use crate::session::CloseReason;
+use crate::session::client::{Event, Opening, Session, Want, Welcome};
 use crate::transport::Carrier;
 use crate::wire::{CloseCode, Report, Resume};
 
@@ -122,14 +121,16 @@ impl Viewer {
         &self.desk
     }
 
-    /// Begins a session; its first words are appended to `first`.
-    pub(super) fn begin(&mut self, mut want: Want, first: &mut BytesMut, now: Instant) {
+    /// Begins a session; gives its first words.
+    pub(super) fn begin(&mut self, mut want: Want, now: Instant) -> Option<Opening> {
         want.resume = self.resume.take();
-        let session = words(want.clone(), first, now);
+        let mut session = Session::new(want.clone(), now);
+        let opening = session.opening(now);
         self.begun = Some((session, want));
         self.media = false;
         self.last_words = None;
         self.desk.begin();
+        opening
     }
 
     /// The first link is there; `only`: there will be no other.
@@ -400,15 +401,6 @@ impl Viewer {
             },
         }
     }
-}
-
-/// A session and its first words.
-fn words(want: Want, first: &mut BytesMut, now: Instant) -> Session {
-    let mut session = Session::new(want, now);
-    if session.poll(now, first) != Output::Send {
-        debug!("a session without first words");
-    }
-    session
 }
 
 /// What the end of a session means; `done` if this side wanted it.

@@ -32,7 +32,7 @@ use crate::{
     session,
     transport::{self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic},
     trust::{self, Identity},
-    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
+    wire::{CloseCode, ResumeSecret, SessionId, Text},
 };
 
 use self::{
@@ -377,19 +377,15 @@ async fn serve(link: Link, shared: &Shared) {
     };
     let offer = session::server::Offer {
         agent: Text::new(AGENT),
-        streams: shared
-            .hub
-            .streams()
-            .iter()
-            .filter_map(|stream| info(stream))
-            .collect(),
+        // Whoever is let in is told.
+        streams: Vec::new(),
         session: SessionId::from_bytes(session),
         resume: ResumeSecret::from_bytes(resume),
         max_bps: shared.max_bps,
     };
     let ident = (offer.session, offer.resume.clone());
     let now = Instant::now();
-    let mut session = session::server::Session::new(offer, shared.epoch, now);
+    let mut session = session::server::Session::new(offer, shared.epoch, now).asking();
     if let Some(round_trip) = link.round_trip() {
         session = session.with_round_trip(round_trip);
     }
@@ -415,15 +411,6 @@ async fn serve(link: Link, shared: &Shared) {
         transport,
     );
     drive::run(link, &mut peer).await;
-}
-
-fn info(stream: &Stream) -> Option<StreamInfo> {
-    let name = stream.name().parse::<StreamName>().ok()?;
-    Some(StreamInfo {
-        name,
-        video: stream.tracks().video,
-        audio: stream.tracks().audio,
-    })
 }
 
 fn random<const N: usize>() -> Option<[u8; N]> {

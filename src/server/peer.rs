@@ -15,10 +15,10 @@ use super::groups::{Group, Groups};
 use super::{Notice, Viewer};
 use crate::{
     drive::{Beside, Endpoint, Turn},
-    hub::{Hub, Status, Subscription},
-    media::{self, AudioPacket, Tracks, VideoStep},
-    session::{CloseReason, Feed, Output, SessionError, server},
-    wire::{CloseCode, ResumeSecret, SessionId, SourceState, Text},
+    hub::{Hub, Status, Stream, Subscription},
+    media::{self, AudioPacket, Pattern, Role, Tracks, VideoStep},
+    session::{CloseReason, Feed, Output, SessionError, server, server::Admission},
+    wire::{CloseCode, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text},
 };
 
 /// The server's end of one viewer's session.
@@ -84,11 +84,27 @@ impl Peer {
 
     fn event(&mut self, event: server::Event, now: Instant) -> Turn {
         match event {
-            server::Event::Hello { agent, resume } => {
-                info!(agent = agent.as_str(), "hello");
-                self.group = self.groups.enter(resume.as_ref(), self.ident.clone(), now);
+            server::Event::Hello(hello) => {
+                info!(agent = hello.agent.as_str(), role = %hello.role, "hello");
+                if hello.role != Role::Watch {
+                    let words = format!("this server has nothing for the role '{}'", hello.role);
+                    let code = CloseCode::Forbidden;
+                    self.session.refuse(code, Text::new(&words), now);
+                    return Turn::Again;
+                }
+                let resume = hello.resume.as_ref();
+                self.group = self.groups.enter(resume, self.ident.clone(), now);
                 match &self.group {
-                    Some(group) => self.viewer.id = group.id(),
+                    Some(group) => {
+                        self.viewer.id = group.id();
+                        let streams = self.hub.streams();
+                        let admission = Admission {
+                            streams: streams.iter().filter_map(|s| info(s)).collect(),
+                            pattern: Pattern::any(),
+                            max_bps: None,
+                        };
+                        self.session.admit(admission, now);
+                    }
                     None => {
                         warn!("as many viewers as --max-viewers allows: one more is sent away");
                         self.session.close(CloseCode::Busy, now);
@@ -242,6 +258,16 @@ impl Feed for Nothing {
     fn next_video(&mut self) -> Option<VideoStep> {
         None
     }
+}
+
+/// A stream as viewers are told of it.
+fn info(stream: &Stream) -> Option<StreamInfo> {
+    let name = stream.name().parse::<StreamName>().ok()?;
+    Some(StreamInfo {
+        name,
+        video: stream.tracks().video,
+        audio: stream.tracks().audio,
+    })
 }
 
 /// A source's status as viewers are told it.

@@ -70,6 +70,11 @@ impl<E> Core<E> {
         }))
     }
 
+    /// Bytes that came and were not pulled.
+    pub(super) fn waiting(&self) -> usize {
+        self.deframer.waiting()
+    }
+
     /// Bytes of messages that came.
     pub(super) const fn bytes_received(&self) -> u64 {
         self.deframer.position()
@@ -99,6 +104,11 @@ impl<E> Core<E> {
     pub(super) fn close(&mut self, code: CloseCode, now: Instant) {
         let text = Text::new(&code.to_string());
         self.ending.say(code, text, CloseReason::Local(code), now);
+    }
+
+    /// Says goodbye with `code`, and `words` for a person.
+    pub(super) fn part(&mut self, code: CloseCode, words: Text, now: Instant) {
+        self.ending.say(code, words, CloseReason::Local(code), now);
     }
 
     /// Ends because of `error`, which the peer is told.

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -24,6 +24,15 @@ pub(super) struct Base {
     /// What has come from under it already.
     early: Bytes,
     answer: Answer,
+    held: Option<Held>,
+}
+
+/// Written, and kept back.
+#[derive(Debug, Default)]
+struct Held {
+    bytes: BytesMut,
+    /// It may go.
+    free: bool,
 }
 
 /// How long the other side takes for its first answer. While TLS shakes hands each waits for the other, so that it is a
@@ -82,6 +91,7 @@ impl Base {
             head: None,
             early: Bytes::new(),
             answer: Answer::None,
+            held: None,
         }
     }
 
@@ -89,6 +99,43 @@ impl Base {
     pub(super) fn with_early(mut self, early: Bytes) -> Self {
         self.early = early;
         self
+    }
+
+    /// Keeps back what is written from now on, until something is read or it is [let go](Self::let_go): so that what is
+    /// written in several steps leaves in one.
+    pub(super) fn hold(&mut self) {
+        self.held = Some(Held::default());
+    }
+
+    /// What was kept back goes with the next flush, and nothing more is kept.
+    pub(super) const fn let_go(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.free = true;
+        }
+    }
+
+    /// Writes what was kept back.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut held) = self.held.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        while !held.bytes.is_empty() {
+            let written = self.under.poll_write(cx, &held.bytes);
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => held.bytes.advance(n),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.held = Some(held);
+                    return Poll::Pending;
+                }
+            }
+            self.wrote();
+        }
+        if !held.free {
+            self.held = Some(held);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Keeps the first bytes that will come.
@@ -133,10 +180,33 @@ impl Base {
 
     /// Whether it has taken something that only a flush gets out.
     pub(super) fn wants_flush(&self) -> bool {
+        if self.held.is_some() {
+            return true;
+        }
         match &self.under {
             Under::Tcp(_) | Under::Inside(..) => false,
             Under::Nested(tls) => tls.get_ref().1.wants_write(),
             Under::WebSocket(socket) => socket.wants_flush(),
+        }
+    }
+}
+
+impl Under {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Self::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
+            Self::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Nested(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Inside(end, _) => Pin::new(end).poll_flush(cx),
+            Self::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
         }
     }
 }
@@ -153,6 +223,11 @@ impl AsyncRead for Base {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.held.is_some() {
+            // Who waits for an answer has asked all that he wants to ask.
+            ready!(self.poll_held(cx))?;
+            ready!(self.under.poll_flush(cx))?;
+        }
         let before = buf.filled().len();
         if self.early.is_empty() {
             ready!(match &mut self.under {
@@ -187,12 +262,14 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(match &mut self.under {
-            Under::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Under::Nested(tls) => Pin::new(tls).poll_write(cx, bytes),
-            Under::Inside(end, _) => Pin::new(end).poll_write(cx, bytes),
-            Under::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
-        })?;
+        if let Some(held) = &mut self.held {
+            if !held.free {
+                held.bytes.extend_from_slice(bytes);
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            ready!(self.poll_held(cx))?;
+        }
+        let written = ready!(self.under.poll_write(cx, bytes))?;
         self.wrote();
         Poll::Ready(Ok(written))
     }
@@ -202,6 +279,16 @@ impl AsyncWrite for Base {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(held) = &mut self.held {
+            if !held.free {
+                let before = held.bytes.len();
+                for slice in slices {
+                    held.bytes.extend_from_slice(slice);
+                }
+                return Poll::Ready(Ok(held.bytes.len() - before));
+            }
+            ready!(self.poll_held(cx))?;
+        }
         let written = ready!(match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Under::Nested(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
@@ -222,15 +309,17 @@ impl AsyncWrite for Base {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.under {
-            Under::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Under::Nested(tls) => Pin::new(tls).poll_flush(cx),
-            Under::Inside(end, _) => Pin::new(end).poll_flush(cx),
-            Under::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
+        if let Some(held) = &self.held {
+            if !held.free {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_held(cx))?;
         }
+        self.under.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_held(cx))?;
         match &mut self.under {
             Under::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Under::Nested(tls) => Pin::new(tls).poll_shutdown(cx),

@@ -9,6 +9,7 @@ mod answer;
 mod base;
 pub mod both;
 pub mod dial;
+mod first;
 pub mod forwarded;
 mod incoming;
 mod link;
@@ -25,6 +26,7 @@ mod upgrade;
 
 use std::fmt;
 
+pub use first::{Exporter, First};
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
 pub use listen::{ListenError, Listener, Protocol};

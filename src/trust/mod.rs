@@ -17,6 +17,7 @@ mod proxy;
 mod qr;
 mod quic;
 mod store;
+mod token;
 mod verify;
 
 pub use config::{
@@ -34,4 +35,5 @@ pub use proxy::proxy_client_config;
 pub(crate) use proxy::proxy_client_config_trusting;
 pub use qr::qr;
 pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};
+pub use token::{Secret, SecretError, StoredKey, TOKEN_TEXT};
 pub use verify::{Policy, Rejection, Seen};

@@ -26,13 +26,19 @@ pub enum CloseCode {
     Busy,
     /// 8: not allowed.
     Forbidden,
+    /// 9: no token, or none that this server takes.
+    Unauthorized,
+    /// 10: the token was taken back, or its time is over.
+    Revoked,
+    /// 11: somebody who may has sent him away.
+    Dismissed,
     /// A code of a newer peer.
     Other(u16),
 }
 
 impl CloseCode {
     /// Every code that has a meaning, with its number.
-    pub const ALL: [(u16, Self); 9] = [
+    pub const ALL: [(u16, Self); 12] = [
         (0, Self::Done),
         (1, Self::Internal),
         (2, Self::Misbehaved),
@@ -42,6 +48,9 @@ impl CloseCode {
         (6, Self::Going),
         (7, Self::Busy),
         (8, Self::Forbidden),
+        (9, Self::Unauthorized),
+        (10, Self::Revoked),
+        (11, Self::Dismissed),
     ];
 
     /// Whether to come back by oneself makes sense.
@@ -53,6 +62,9 @@ impl CloseCode {
             | Self::Incompatible
             | Self::NoSuchStream
             | Self::Forbidden
+            | Self::Unauthorized
+            | Self::Revoked
+            | Self::Dismissed
             | Self::Other(_) => false,
         }
     }
@@ -79,7 +91,10 @@ impl From<CloseCode> for u16 {
             | CloseCode::Silent
             | CloseCode::Going
             | CloseCode::Busy
-            | CloseCode::Forbidden) => CloseCode::ALL
+            | CloseCode::Forbidden
+            | CloseCode::Unauthorized
+            | CloseCode::Revoked
+            | CloseCode::Dismissed) => CloseCode::ALL
                 .into_iter()
                 .find(|(_, code)| *code == known)
                 .map_or(Self::MAX, |(number, _)| number),
@@ -99,6 +114,9 @@ impl fmt::Display for CloseCode {
             Self::Going => "the server is stopping",
             Self::Busy => "the server takes no more viewers",
             Self::Forbidden => "not allowed",
+            Self::Unauthorized => "no token that this server takes",
+            Self::Revoked => "the token was taken back, or its time is over",
+            Self::Dismissed => "sent away",
             Self::Other(number) => return write!(f, "code {number}"),
         })
     }

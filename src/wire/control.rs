@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::put_message;
 use super::{
-    CloseCode, Kind, Resume, ResumeSecret, RungInfo, SessionId, StreamName, Text, WireError,
+    CloseCode, Hello, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text, WireError,
 };
 
 /// What a client says.
@@ -14,16 +14,7 @@ use super::{
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientControl {
     /// The first message of all.
-    Hello {
-        /// Versions of the protocol that it speaks, at most 16.
-        versions: Vec<u16>,
-        /// What program it is.
-        #[serde(default)]
-        agent: Text,
-        /// Of another session of the same viewer's.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        resume: Option<Resume>,
-    },
+    Hello(Hello),
     /// Asks for a stream, in place of the one before if there is one. Answered by `subscribed` or `refused`.
     Subscribe {
         /// Which.

@@ -68,6 +68,11 @@ impl Deframer {
         }
     }
 
+    /// Bytes that were pushed and not pulled.
+    pub fn waiting(&self) -> usize {
+        self.buf.len()
+    }
+
     /// Bytes of all messages that were pulled: where in the stream the next one begins.
     pub const fn position(&self) -> u64 {
         self.taken

@@ -98,7 +98,7 @@ pub struct IdentError {
     pub bytes: usize,
 }
 
-fn decode<const N: usize>(text: &str) -> Result<[u8; N], IdentError> {
+pub(super) fn decode<const N: usize>(text: &str) -> Result<[u8; N], IdentError> {
     let mut bytes = [0; N];
     match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
         Ok(len) if len == N => Ok(bytes),

@@ -13,19 +13,19 @@ use tunnelcast::{
     transport::{Link, Ready},
     trust::{self, Policy, client_config},
     wire::{
-        CellsWriter, ClientControl, CloseCode, Deframer, Kind, Message, Moment, ServerControl,
-        Text, limits::MAX_BODY,
+        CellsWriter, ClientControl, CloseCode, Deframer, Hello, Kind, Message, Moment,
+        ServerControl, Text, limits::MAX_BODY,
     },
 };
 
 use crate::support::{CARD, Program, TestServer, TestViewer, dial, memory, serve, soon, watch};
 
 fn hello() -> BytesMut {
-    control(&ClientControl::Hello {
+    control(&ClientControl::Hello(Hello {
         versions: vec![1],
         agent: Text::new("hostile"),
-        resume: None,
-    })
+        ..Hello::default()
+    }))
 }
 
 fn control(control: &ClientControl) -> BytesMut {
@@ -137,11 +137,11 @@ async fn who_breaks_the_protocol_is_told_how_and_sent_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_of_the_future_has_nothing_in_common() {
     let server = TestServer::start(serve(CARD)).await;
-    let hello = control(&ClientControl::Hello {
+    let hello = control(&ClientControl::Hello(Hello {
         versions: vec![2, 99],
         agent: Text::new("later"),
-        resume: None,
-    });
+        ..Hello::default()
+    }));
     let (code, reason) = goodbye(dial(server.link(), &hello).await).await;
     assert_eq!(code, CloseCode::Incompatible, "{reason}");
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
@@ -77,7 +77,14 @@ pub(crate) async fn dial(
     timeouts: Timeouts,
 ) -> Result<Link, DialError> {
     let progress = watch::Sender::new(Progress::Silent);
-    dial::quic(at("127.0.0.1", port), config, first, timeouts, &progress).await
+    dial::quic(
+        at("127.0.0.1", port),
+        config,
+        &Bytes::copy_from_slice(first),
+        timeouts,
+        &progress,
+    )
+    .await
 }
 
 pub(crate) const fn at(host: &str, port: u16) -> Target<'_> {

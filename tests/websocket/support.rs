@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
@@ -101,7 +101,14 @@ pub(crate) async fn dial(
     };
     let outer = outer_client_config(host).unwrap();
     let inner = sealed_client_config(Policy::Pinned(pin), host, port).unwrap();
-    dial::websocket(target, &outer, inner, first, timeouts).await
+    dial::websocket(
+        target,
+        &outer,
+        inner,
+        &Bytes::copy_from_slice(first),
+        timeouts,
+    )
+    .await
 }
 
 pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {

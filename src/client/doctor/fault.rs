@@ -27,6 +27,7 @@ fn of_viewer(error: &Error) -> Trouble {
         | Error::Listen(_)
         | Error::Proxy(_)
         | Error::Trust(_)
+        | Error::Token(_)
         | Error::Present(_)
         | Error::Snapshot(_)
         | Error::Playback(_)

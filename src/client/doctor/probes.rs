@@ -103,7 +103,7 @@ async fn certificate(target: &Target) -> Result<Seen, String> {
     // No key has this hash that anybody could find.
     let nobody = Policy::Pinned(Pin::from([0; 32]));
     let config = client_config(nobody, &target.host, target.port).map_err(|err| err.to_string())?;
-    match dial::tls(target.whom(), config, &[], Timeouts::default()).await {
+    match dial::tls(target.whom(), config, &NOTHING, Timeouts::default()).await {
         Err(DialError::Rejected { rejection, .. }) => match *rejection {
             Rejection::OtherKey { seen, .. }
             | Rejection::Changed { seen, .. }
@@ -120,7 +120,7 @@ async fn certificate(target: &Target) -> Result<Seen, String> {
 async fn udp(target: &Target) -> (Udp, Option<usize>) {
     let (progress, heard) = watch::channel(Progress::default());
     let timeouts = Timeouts::default();
-    let dialled = dial::quic(target.whom(), &target.quic, &[], timeouts, &progress).await;
+    let dialled = dial::quic(target.whom(), &target.quic, &NOTHING, timeouts, &progress).await;
     let room = match dialled {
         Ok(link) => {
             sleep(DISCOVERY).await;
@@ -136,6 +136,8 @@ async fn udp(target: &Target) -> (Udp, Option<usize>) {
     (udp, room)
 }
 
+/// What is said to somebody who is only looked at.
+const NOTHING: [u8; 0] = [];
 /// For the resolver, and for each address to take a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// In which QUIC finds out how large a packet may be.

@@ -2,35 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
 use tracing::{debug, info};
 
-use super::{Moving, Viewer, words};
+use super::{Moving, Viewer};
 use crate::client::Switched;
 use crate::client::moves::{self, Reason};
 use crate::client::overlay::About;
 use crate::client::play::place;
 use crate::client::reach::Reached;
-use crate::session::client::{Event, Session, Want};
+use crate::session::client::{Event, Opening, Session, Want};
 use crate::transport::Carrier;
 use crate::transport::dial::DialError;
 use crate::wire::CloseCode;
 
 impl Viewer {
     /// Begins another session, over the other way, that hears and does not see; gives its first words.
-    pub(in crate::client) fn another(&mut self, carrier: Carrier, now: Instant) -> Bytes {
-        let mut first = BytesMut::new();
-        if let Some(want) = &self.want {
-            let want = Want {
-                video: false,
-                stream: want.stream.clone().filter(|_| want.audio),
-                resume: self.resume.take(),
-                ..want.clone()
-            };
-            debug!(%carrier, "another link");
-            self.begun = Some((words(want.clone(), &mut first, now), want));
-        }
-        first.freeze()
+    pub(in crate::client) fn another(&mut self, carrier: Carrier, now: Instant) -> Option<Opening> {
+        let want = self.want.as_ref()?;
+        let want = Want {
+            video: false,
+            stream: want.stream.clone().filter(|_| want.audio),
+            resume: self.resume.take(),
+            ..want.clone()
+        };
+        debug!(%carrier, "another link");
+        let mut session = Session::new(want.clone(), now);
+        let opening = session.opening(now);
+        self.begun = Some((session, want));
+        opening
     }
 
     /// The other link is there; whether it is still wanted.

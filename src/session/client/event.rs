@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::media::{AudioPacket, CellIndex, MediaTime, Rung, RungId};
+use crate::media::{AudioPacket, CellIndex, MediaTime, Role, Rung, RungId};
 use crate::session::CloseReason;
 use crate::wire::{
-    CloseCode, Resume, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text,
+    CloseCode, PublishInfo, Resume, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName,
+    Text,
 };
 
 /// What a viewer wants from the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Want {
     /// What program this is.
     pub agent: Text,
@@ -21,6 +22,10 @@ pub struct Want {
     pub video: bool,
     /// Whether its sound.
     pub audio: bool,
+    /// What to be there.
+    pub role: Role,
+    /// What is sent, by a publisher.
+    pub publish: Option<PublishInfo>,
     /// Another session of this viewer's.
     pub resume: Option<Resume>,
     /// The most to be sent, in bits a second; `None` is as much as the line takes.

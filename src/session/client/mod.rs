@@ -3,6 +3,7 @@
 mod acks;
 mod datagrams;
 mod event;
+mod opening;
 mod receive;
 mod sounds;
 mod tracker;
@@ -20,10 +21,11 @@ use super::{CloseReason, Misbehaviour, Output, SessionError};
 use crate::media::MediaTime;
 use crate::wire::limits::{MAX_LISTED_STREAMS, PROTOCOL_VERSION};
 use crate::wire::{
-    ClientControl, CloseCode, Kind, Message, Raw, Report, Resume, ServerControl, StreamName, Text,
+    ClientControl, CloseCode, Hello, Kind, Message, Raw, Report, ServerControl, StreamName,
 };
 
 pub use event::{Event, Want, Welcome};
+pub use opening::Opening;
 pub use sounds::Sounds;
 
 /// A viewer's session, as the viewer has it. See [the contract](super#the-contract).
@@ -35,7 +37,7 @@ pub struct Session {
     linked: bool,
     clock: Clock,
     receiver: Receiver,
-    hello: Option<(Text, Option<Resume>)>,
+    hello: Option<Hello>,
     wish: Option<Wish>,
     /// With the time until which it must be answered.
     asked: Option<(Asked, Instant)>,
@@ -100,7 +102,14 @@ impl Session {
             linked: false,
             clock: Clock::new(now),
             receiver: Receiver::default(),
-            hello: Some((want.agent, want.resume)),
+            hello: Some(Hello {
+                versions: vec![PROTOCOL_VERSION],
+                agent: want.agent,
+                role: want.role,
+                token: None,
+                publish: want.publish,
+                resume: want.resume,
+            }),
             wish,
             asked: None,
             pong: None,
@@ -405,35 +414,12 @@ impl Session {
     }
 
     fn next_control(&mut self, now: Instant) -> Option<ClientControl> {
-        if let Some((agent, resume)) = self.hello.take() {
-            return Some(ClientControl::Hello {
-                versions: vec![PROTOCOL_VERSION],
-                agent,
-                resume,
-            });
+        if let Some(hello) = self.hello.take() {
+            return Some(ClientControl::Hello(hello));
         }
-        if self.asked.is_none()
-            && let Some(wish) = self.wish.take()
-        {
-            return Some(match wish {
-                Wish::Subscribe {
-                    stream,
-                    video,
-                    audio,
-                } => {
-                    self.asked = Some((Asked::Subscribe, now + ANSWER_WITHIN));
-                    ClientControl::Subscribe {
-                        stream,
-                        video,
-                        audio,
-                        max_bps: self.max_bps,
-                    }
-                }
-                Wish::Unsubscribe => {
-                    self.asked = Some((Asked::Unsubscribe, now + ANSWER_WITHIN));
-                    ClientControl::Unsubscribe
-                }
-            });
+        let wish = self.next_wish(now);
+        if wish.is_some() {
+            return wish;
         }
         if let Some(id) = self.pong.take() {
             return Some(ClientControl::Pong { id });

@@ -1,7 +1,8 @@
 //! What a server's session is told at its start, and what it tells.
 
+use crate::media::Pattern;
 use crate::session::CloseReason;
-use crate::wire::{Report, Resume, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
+use crate::wire::{Hello, Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
 
 /// What a server has for its viewers.
 #[derive(Clone, Debug)]
@@ -18,16 +19,23 @@ pub struct Offer {
     pub max_bps: Option<u64>,
 }
 
+/// What somebody who is let in may have.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// What he may watch of what there is; a welcome lists the first 64.
+    pub streams: Vec<StreamInfo>,
+    /// What he may watch at all, in words that are not said of what there is.
+    pub pattern: Pattern,
+    /// The most to send, in bits a second; `None` is as much as the line takes.
+    pub max_bps: Option<u64>,
+}
+
 /// What a viewer did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It said hello.
-    Hello {
-        /// What program it is.
-        agent: Text,
-        /// It says to have another session.
-        resume: Option<Resume>,
-    },
+    /// It said hello. Where the session [asks first](super::Session::asking), it waits for
+    /// [`admit`](super::Session::admit) or [`refuse`](super::Session::refuse).
+    Hello(Box<Hello>),
     /// It watches this from now on; the feed is asked for media of it from nothing, whatever was watched before.
     Subscribed(Subscription),
     /// It watches nothing any more.

@@ -4,6 +4,7 @@ mod ahead;
 mod begun;
 mod cap;
 mod datagrams;
+mod door;
 mod event;
 mod flight;
 mod frames;
@@ -26,21 +27,24 @@ use self::parcels::Parcels;
 use super::core::Core;
 use super::outbox::Outbox;
 use super::{CloseReason, Feature, Feed, Misbehaviour, Output, SessionError};
-use crate::media::{MediaTime, RungId};
-use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
+use crate::media::{MediaTime, Pattern, RungId};
+use crate::wire::limits::MAX_ANSWERS;
 use crate::wire::{
-    Ack, ClientControl, CloseCode, Kind, Message, Raw, Resume, ServerControl, SourceState,
-    StreamName, Text,
+    Ack, ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, Text,
 };
 
 pub use datagrams::Whole;
-pub use event::{Event, Offer, Subscription};
+pub use event::{Admission, Event, Offer, Subscription};
 
 /// One viewer's session, as the server has it. See [the contract](super#the-contract).
 #[derive(Debug)]
 pub struct Session {
     core: Core<Event>,
     offer: Offer,
+    /// Somebody else answers the hello.
+    asking: bool,
+    /// What may be watched at all; without it, everything.
+    pattern: Option<Pattern>,
     epoch: Instant,
     state: State,
     answers: VecDeque<ServerControl>,
@@ -69,6 +73,8 @@ enum State {
     Hello {
         until: Instant,
     },
+    /// The hello is there; whether it is welcome is yet to be said.
+    Door,
     Idle,
     Streaming,
 }
@@ -85,6 +91,8 @@ impl Session {
         Self {
             core: Core::new(now),
             offer,
+            asking: false,
+            pattern: None,
             epoch,
             state: State::Hello {
                 until: now + HELLO_WITHIN,
@@ -141,7 +149,7 @@ impl Session {
         }
         let hello = match self.state {
             State::Hello { until } => Some((until, HELLO_WITHIN)),
-            State::Idle | State::Streaming => None,
+            State::Door | State::Idle | State::Streaming => None,
         };
         self.ping |= self.core.watch(hello, now);
         if !self.core.is_open() {
@@ -177,11 +185,13 @@ impl Session {
     }
 
     fn take(&mut self, now: Instant) -> Result<(), SessionError> {
-        while let Some((at, raw)) = self.core.pull(now)? {
+        while self.state != State::Door
+            && let Some((at, raw)) = self.core.pull(now)?
+        {
             self.message(raw, now)
                 .map_err(|fault| fault.into_error(at))?;
         }
-        Ok(())
+        self.bound_waiting()
     }
 
     fn message(&mut self, raw: Raw, now: Instant) -> Result<(), Fault> {
@@ -206,11 +216,7 @@ impl Session {
     fn control(&mut self, control: ClientControl, now: Instant) -> Result<(), Fault> {
         if let State::Hello { .. } = self.state {
             return match control {
-                ClientControl::Hello {
-                    versions,
-                    agent,
-                    resume,
-                } => self.hello(&versions, agent, resume),
+                ClientControl::Hello(hello) => self.hello(hello),
                 ClientControl::Goodbye { code, reason } => {
                     self.core.end(CloseReason::Peer { code, reason });
                     Ok(())
@@ -224,7 +230,7 @@ impl Session {
             };
         }
         match control {
-            ClientControl::Hello { .. } => return Err(Misbehaviour::SecondHello.into()),
+            ClientControl::Hello(_) => return Err(Misbehaviour::SecondHello.into()),
             ClientControl::Subscribe {
                 stream,
                 video,
@@ -258,74 +264,6 @@ impl Session {
             }
             ClientControl::Pong { .. } | ClientControl::Unknown => {}
         }
-        Ok(())
-    }
-
-    fn hello(
-        &mut self,
-        versions: &[u16],
-        agent: Text,
-        resume: Option<Resume>,
-    ) -> Result<(), Fault> {
-        if versions.is_empty() || versions.len() > MAX_VERSIONS {
-            return Err(Misbehaviour::Versions(versions.len()).into());
-        }
-        if !versions.contains(&PROTOCOL_VERSION) {
-            return Err(Fault::Incompatible(Feature::Version));
-        }
-        self.state = State::Idle;
-        self.core.tell(Event::Hello { agent, resume });
-        self.answer(ServerControl::Welcome {
-            version: PROTOCOL_VERSION,
-            agent: self.offer.agent.clone(),
-            session: self.offer.session,
-            resume: self.offer.resume.clone(),
-            streams: self
-                .offer
-                .streams
-                .iter()
-                .take(MAX_LISTED_STREAMS)
-                .cloned()
-                .collect(),
-        })
-    }
-
-    fn subscribe(
-        &mut self,
-        stream: StreamName,
-        video: bool,
-        audio: bool,
-        max_bps: Option<u64>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        let found = self.offer.streams.iter().find(|info| info.name == stream);
-        let Some(info) = found else {
-            let code = CloseCode::NoSuchStream;
-            let reason = Text::new(&code.to_string());
-            return self.answer(ServerControl::Refused {
-                stream,
-                code,
-                reason,
-            });
-        };
-        let (video, audio) = (video && info.video, audio && info.audio);
-        self.answer(ServerControl::Subscribed {
-            stream: stream.clone(),
-            video,
-            audio,
-        })?;
-        self.forget();
-        self.frames = Frames::default();
-        self.pace = Pace::new(now);
-        let cap = [max_bps, self.offer.max_bps].into_iter().flatten().min();
-        self.cap = Cap::new(cap, now);
-        self.state = State::Streaming;
-        self.ahead.subscribed(video);
-        self.core.tell(Event::Subscribed(Subscription {
-            stream,
-            video,
-            audio,
-        }));
         Ok(())
     }
 
@@ -436,7 +374,7 @@ impl Session {
     }
 
     fn next_control(&mut self, now: Instant) -> Option<ServerControl> {
-        if let State::Hello { .. } = self.state {
+        if let State::Hello { .. } | State::Door = self.state {
             return None;
         }
         if let Some(answer) = self.answers.pop_front() {

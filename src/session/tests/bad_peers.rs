@@ -125,11 +125,11 @@ fn messages_out_of_order_end_the_session() {
 
     let agent = Text::default();
     let versions = vec![1];
-    let hello = wish(&ClientControl::Hello {
+    let hello = wish(&ClientControl::Hello(Hello {
         versions,
         agent,
-        resume: None,
-    });
+        ..Hello::default()
+    }));
     let mut pair = Pair::streaming();
     assert_eq!(server_fails(&mut pair, &hello), Misbehaviour::SecondHello);
 

@@ -6,6 +6,7 @@
 
 mod bad_peers;
 mod closing;
+mod door;
 mod lines;
 mod media;
 mod opening;
@@ -24,8 +25,8 @@ use crate::media::{
 };
 use crate::wire::limits::MAX_MESSAGE;
 use crate::wire::{
-    Ack, ClientControl, CloseCode, Deframer, Kind, Message, Report, ResumeSecret, ServerControl,
-    SessionId, SourceState, StreamInfo, StreamName, Text, WireError,
+    Ack, ClientControl, CloseCode, Deframer, Hello, Kind, Message, Report, ResumeSecret,
+    ServerControl, SessionId, SourceState, StreamInfo, StreamName, Text, WireError,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -62,8 +63,7 @@ fn want(stream: Option<&str>) -> client::Want {
         stream: stream.map(name),
         video: true,
         audio: true,
-        resume: None,
-        max_bps: None,
+        ..client::Want::default()
     }
 }
 

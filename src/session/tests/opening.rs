@@ -42,10 +42,11 @@ fn the_first_picture_needs_one_round_trip() {
     assert_eq!(
         pair.take_server_events(),
         [
-            server::Event::Hello {
+            server::Event::Hello(Box::new(Hello {
+                versions: vec![1],
                 agent: Text::new("viewer"),
-                resume: None,
-            },
+                ..Hello::default()
+            })),
             server::Event::Subscribed(server::Subscription {
                 stream: name("cam"),
                 video: true,
@@ -136,7 +137,7 @@ fn a_link_that_took_long_to_come_up_costs_no_time_and_does_not_falsify_the_clock
     assert!(
         matches!(
             said[..],
-            [ClientControl::Hello { .. }, ClientControl::Subscribe { .. }]
+            [ClientControl::Hello(_), ClientControl::Subscribe { .. }]
         ),
         "{said:?}"
     );
@@ -215,11 +216,11 @@ fn no_common_version_is_said_to_both() {
     let mut pair = Pair::new(None);
     let agent = Text::default();
     let versions = vec![2, 3];
-    let hello = wish(&ClientControl::Hello {
+    let hello = wish(&ClientControl::Hello(Hello {
         versions,
         agent,
-        resume: None,
-    });
+        ..Hello::default()
+    }));
     assert!(matches!(
         pair.inject_up(&hello),
         Err(SessionError::Incompatible(_))
@@ -254,11 +255,11 @@ fn one_byte_a_second_is_no_hello() {
     pair.up.cut = true;
     let agent = Text::default();
     let versions = vec![1];
-    for byte in wish(&ClientControl::Hello {
+    for byte in wish(&ClientControl::Hello(Hello {
         versions,
         agent,
-        resume: None,
-    }) {
+        ..Hello::default()
+    })) {
         let _ = pair.inject_up(&[byte]);
         pair.advance(ms(1_000));
     }

@@ -25,7 +25,7 @@ use super::answer::Wanted;
 use super::base::Base;
 use super::proxy::{self, Proxy};
 use super::upgrade::PROTOCOL;
-use super::{Kind, Link};
+use super::{First, Kind, Link, first};
 
 /// How long a viewer waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,7 @@ impl Target<'_> {
 pub async fn tls(
     target: Target<'_>,
     config: Arc<ClientConfig>,
-    first: &[u8],
+    first: &dyn First,
     timeouts: Timeouts,
 ) -> Result<Link, DialError> {
     let Target {
@@ -105,7 +105,11 @@ pub async fn tls(
         authority(host, port, Port::IfUnusual),
     )
     .into_bytes();
-    request.extend_from_slice(first);
+    let exporter = tls
+        .get_ref()
+        .1
+        .export_keying_material([0; 32], first::LABEL, None);
+    request.extend_from_slice(&first.bytes(exporter.ok()));
     let asked = ask(&mut tls, &request, Wanted::Tunnel, deadline, &server).await?;
     let early = match asked {
         Asked::Granted { early } => early,

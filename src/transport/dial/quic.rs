@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{DialError, Port, Target, Timeouts, authority, connect};
-use crate::transport::Link;
 use crate::transport::quic::{self, Client, Congestion, Ear, Heard, Socket};
+use crate::transport::{First, Link};
 use crate::trust::{QuicClient, Rejection, printable};
 
 /// How far it has come, for whoever races it against other ways. It only rises.
@@ -37,7 +37,7 @@ pub enum Progress {
 pub async fn quic(
     target: Target<'_>,
     config: &QuicClient,
-    first: &[u8],
+    first: &dyn First,
     timeouts: Timeouts,
     progress: &watch::Sender<Progress>,
 ) -> Result<Link, DialError> {
@@ -71,7 +71,8 @@ pub async fn quic(
         })?;
     let opened = async {
         let (mut send, receive) = connection.open_bi().await?;
-        match send.write_all(first).await {
+        let first = first.bytes(quic::exporter(&connection));
+        match send.write_all(&first).await {
             Ok(()) => Ok((send, receive)),
             Err(WriteError::ConnectionLost(error)) => Err(error.into()),
             Err(error) => Err(io::Error::from(error)),

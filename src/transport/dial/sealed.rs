@@ -14,7 +14,7 @@ use crate::transport::base::Base;
 use crate::transport::plain::{self, Mode};
 use crate::transport::sealed::{seal, websocket};
 use crate::transport::upgrade::PROTOCOL;
-use crate::transport::{Kind, Link};
+use crate::transport::{First, Kind, Link};
 use crate::trust::{Outer, OuterClient, Rejection};
 
 /// Connects over WebSocket, through whatever ends TLS at the target's address, and seals a TLS session inside.
@@ -32,7 +32,7 @@ pub async fn websocket(
     target: Target<'_>,
     outer: &OuterClient,
     inner: Arc<ClientConfig>,
-    first: &[u8],
+    first: &dyn First,
     timeouts: Timeouts,
 ) -> Result<(Link, Outer), DialError> {
     let Target {
@@ -73,7 +73,7 @@ pub async fn http(
     target: Target<'_>,
     outer: &OuterClient,
     inner: Arc<ClientConfig>,
-    first: &[u8],
+    first: &dyn First,
     timeouts: Timeouts,
 ) -> Result<(Link, Outer, Mode), DialError> {
     let Target {

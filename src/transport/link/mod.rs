@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_rustls::TlsStream;
 
 pub(super) use self::tls::RECORD;
-use super::{Kind, base::Base, quic};
+use super::{Exporter, Kind, base::Base, quic};
 use crate::trust::Pin;
 
 /// A connection between a viewer and a server, ready for the session's bytes.
@@ -184,6 +184,14 @@ impl Link {
             Way::Quic(link) => link.cipher(),
         };
         name.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1)
+    }
+
+    /// Binds what is said to this link, and to no other.
+    pub fn exporter(&self) -> Option<Exporter> {
+        match &self.0 {
+            Way::Tls(link) => link.exporter(),
+            Way::Quic(link) => link.exporter(),
+        }
     }
 
     /// The key of the server at the other end; `None` on the server's own side.

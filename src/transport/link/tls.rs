@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsStream;
 
 use super::{MOST_UNREAD, Ready};
-use crate::transport::{Kind, base::Base};
+use crate::transport::{Exporter, Kind, base::Base, first};
 use crate::trust::Pin;
 
 /// TLS, once HTTP has been upgraded.
@@ -93,6 +93,23 @@ impl Link {
     pub(super) fn cipher(&self) -> Option<&'static str> {
         let suite = self.tls.get_ref().1.negotiated_cipher_suite()?;
         suite.suite().as_str()
+    }
+
+    pub(super) fn exporter(&self) -> Option<Exporter> {
+        let out = Exporter::default();
+        match &self.tls {
+            TlsStream::Client(tls) => {
+                tls.get_ref()
+                    .1
+                    .export_keying_material(out, first::LABEL, None)
+            }
+            TlsStream::Server(tls) => {
+                tls.get_ref()
+                    .1
+                    .export_keying_material(out, first::LABEL, None)
+            }
+        }
+        .ok()
     }
 
     pub(super) fn server_key(&self) -> Option<Pin> {

@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use super::frames::{CONTROL_PRIORITY, Inbox, Outbox, Window};
 use super::{CUT, DONE, Ear, Socket};
-use crate::transport::Ready;
 use crate::transport::link::MOST_UNREAD;
+use crate::transport::{Exporter, Ready, first};
 use crate::trust::Pin;
 
 /// One connection, with its one stream.
@@ -241,6 +241,10 @@ impl Link {
         self.cipher
     }
 
+    pub(in crate::transport) fn exporter(&self) -> Option<Exporter> {
+        exporter(&self.connection)
+    }
+
     pub(in crate::transport) fn server_key(&self) -> Option<Pin> {
         let identity = self.connection.peer_identity()?;
         let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
@@ -293,6 +297,13 @@ impl Control {
             Err(error) => Err(error.into()),
         })
     }
+}
+
+/// Of a connection whose handshake is done.
+pub(in crate::transport) fn exporter(connection: &Connection) -> Option<Exporter> {
+    let mut out = Exporter::default();
+    let done = connection.export_keying_material(&mut out, first::LABEL, b"");
+    done.ok().map(|()| out)
 }
 
 /// The longest datagram that can be sent without another being dropped for it; 0 where that is not worth it.

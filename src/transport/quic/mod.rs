@@ -12,7 +12,7 @@ mod socket;
 pub use self::listen::{Endpoint, Incoming};
 pub use self::settings::Congestion;
 
-pub(super) use self::link::{Client, Link};
+pub(super) use self::link::{Client, Link, exporter};
 pub(super) use self::settings::client as client_settings;
 pub(super) use self::socket::{Ear, Heard, Socket};
 

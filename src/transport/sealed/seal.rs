@@ -1,6 +1,6 @@
 //! The inner TLS session: directly inside it come the session's bytes, without any HTTP.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::transport::Kind;
 use crate::transport::base::Base;
 use crate::transport::dial::DialError;
 use crate::transport::incoming::AcceptError;
 use crate::transport::link::{Link, RECORD};
+use crate::transport::{First, Kind, first as binding};
 use crate::trust::Rejection;
 
 /// Seals `base` from the viewer's side, for the server that `config` accepts
@@ -25,11 +25,11 @@ use crate::trust::Rejection;
 /// `first`, at most 16 KiB, goes out together with the end of the handshake, and not before the server's key was
 /// accepted. `server` is for errors: [`DialError::Rejected`] for another key, [`DialError::Unsealed`] otherwise.
 pub(in crate::transport) async fn client(
-    base: Base,
+    mut base: Base,
     kind: Kind,
     host: &str,
     config: Arc<ClientConfig>,
-    first: &[u8],
+    first: &dyn First,
     deadline: Instant,
     server: &str,
 ) -> Result<Link, DialError> {
@@ -47,17 +47,25 @@ pub(in crate::transport) async fn client(
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
     let peer = base.peer().map_err(failed)?;
-    let mut early = 0;
+    // The end of the handshake waits for what can only be made when that is done.
+    base.hold();
     let hello = TlsConnector::from(config).connect_with(name, base, |session| {
         session.set_buffer_limit(Some(RECORD));
-        // Kept inside until the handshake is done.
-        early = session.writer().write(first).unwrap_or_default();
     });
     let sealed = async {
-        let mut tls = hello.await?;
-        // Nothing, unless it was more than is kept.
-        tls.write_all(first.get(early..).unwrap_or_default())
-            .await?;
+        let mut tls = match hello.into_fallible().await {
+            Ok(tls) => tls,
+            Err((error, mut base)) => {
+                base.let_go();
+                // What the server is told of that is a courtesy.
+                let _untold = base.flush().await;
+                return Err(error);
+            }
+        };
+        let session = tls.get_ref().1;
+        let exporter = session.export_keying_material([0; 32], binding::LABEL, None);
+        tls.write_all(&first.bytes(exporter.ok())).await?;
+        tls.get_mut().0.let_go();
         tls.flush().await?;
         Ok(tls)
     };

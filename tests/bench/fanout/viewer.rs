@@ -13,6 +13,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{runtime::Runtime, task::JoinSet, time::timeout_at};
 use tunnelcast::{
+    client::Words,
     session::{
         Output,
         client::{Event, Session, Want},
@@ -116,12 +117,15 @@ async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn 
         stream: Some(link.stream.parse::<StreamName>()?),
         video: true,
         audio: false,
-        resume: None,
-        max_bps: None,
+        ..Want::default()
     };
     let mut session = Session::new(want, Instant::now());
     let (mut received, mut pending) = (BytesMut::new(), BytesMut::new());
-    while session.poll(Instant::now(), &mut pending) == Output::Send {}
+    let opening = session
+        .opening(Instant::now())
+        .ok_or("a session without first words")?;
+    let token = link.token.as_deref().map(str::parse).transpose()?;
+    let words = Words::new(opening, token);
     let mut link = dial::tls(
         dial::Target {
             host: &link.host,
@@ -130,12 +134,11 @@ async fn watch(link: &Link, counts: &Counts, first: bool) -> Result<(), Box<dyn 
             proxy: None,
         },
         config,
-        &pending,
+        &words,
         dial::Timeouts::default(),
     )
     .await?;
     session.linked(Instant::now());
-    pending.clear();
     loop {
         while first && counts.stalled.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpSocket},
@@ -15,13 +15,14 @@ use tokio::{
     time,
 };
 use tunnelcast::{
+    client::Words,
     media::{MediaTime, Rung, RungId},
     session::{
         Output,
         client::{Event, Session, Want},
     },
     transport::{
-        Link, Ready,
+        First, Link, Ready,
         dial::{self, Timeouts},
     },
     trust::{self, Policy, client_config},
@@ -64,13 +65,12 @@ impl Raw {
             stream: Some(link.stream.parse().unwrap()),
             video,
             audio,
-            resume: None,
-            max_bps: None,
+            ..Want::default()
         };
         let mut session = Session::new(want, Instant::now());
-        let mut first = BytesMut::new();
-        assert_eq!(session.poll(Instant::now(), &mut first), Output::Send);
-        let link = dial(link, &first).await;
+        let opening = session.opening(Instant::now()).unwrap();
+        let token = link.token.as_deref().map(|token| token.parse().unwrap());
+        let link = dial_with(link, &Words::new(opening, token)).await;
         Self {
             link,
             session,
@@ -178,6 +178,10 @@ impl Raw {
 
 /// A link to the server of `link`, with these first bytes.
 pub(crate) async fn dial(link: &trust::Link, first: &[u8]) -> Link {
+    dial_with(link, &Bytes::copy_from_slice(first)).await
+}
+
+async fn dial_with(link: &trust::Link, first: &dyn First) -> Link {
     let config = client_config(Policy::Pinned(link.pin.unwrap()), &link.host, link.port).unwrap();
     let timeouts = Timeouts {
         connect: super::SOON,

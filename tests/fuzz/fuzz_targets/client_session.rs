@@ -44,8 +44,7 @@ fuzz_target!(|input: (bool, Vec<Step>)| {
         stream: Some("cam".parse().expect("a good name")),
         video: true,
         audio: true,
-        resume: None,
-        max_bps: None,
+        ..Want::default()
     };
     let mut session = Session::new(want, now);
     let mut out = BytesMut::new();

@@ -4,13 +4,13 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use tunnelcast::wire::limits::{HEAD_LEN, MAX_TEXT};
-use tunnelcast::wire::{ClientControl, ServerControl};
+use tunnelcast::wire::{ClientControl, Hello, ServerControl};
 
 fuzz_target!(|body: &[u8]| {
     if let Ok(control) = ClientControl::decode(body)
         && control != ClientControl::Unknown
     {
-        if let ClientControl::Hello { agent, .. } = &control {
+        if let ClientControl::Hello(Hello { agent, .. }) = &control {
             assert!(agent.as_str().len() <= MAX_TEXT);
             assert!(!agent.as_str().chars().any(char::is_control));
         }

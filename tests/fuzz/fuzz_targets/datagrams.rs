@@ -74,8 +74,7 @@ impl World {
             stream: Some(name()),
             video: true,
             audio: true,
-            resume: None,
-            max_bps: None,
+            ..Want::default()
         };
         let mut client = client::Session::new(want, now);
         client.with_datagrams();
