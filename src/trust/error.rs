@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::SecretError;
+use crate::media::TokenId;
+
 /// Why an identity or a list of known servers cannot be used. Each is one line for a person.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,6 +116,40 @@ pub enum TrustError {
         /// The list.
         path: PathBuf,
     },
+    /// Tokens that others on this machine may read or change.
+    #[error(
+        "others can read or change {path} (mode {mode:03o}): try `chmod 600 {path}`",
+        path = .path.display()
+    )]
+    TokensExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A list of tokens that cannot be understood.
+    #[error("{path} is damaged: {why}; mend it, or delete it for new tokens", path = .path.display())]
+    BadTokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No such token.
+    #[error("there is no token {id}: `tunnelcast token list` shows what there is")]
+    NoToken {
+        /// As given.
+        id: TokenId,
+    },
+    /// As many tokens as a server may have.
+    #[error("there are {limit} tokens already: revoke some")]
+    TooManyTokens {
+        /// As many.
+        limit: usize,
+    },
+    /// The system's fault.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// No directory for settings.
     #[error("there is no home directory in which to keep known servers")]
     NoHome,

@@ -35,5 +35,8 @@ pub use proxy::proxy_client_config;
 pub(crate) use proxy::proxy_client_config_trusting;
 pub use qr::qr;
 pub use quic::{QUIC_ALPN, QuicClient, quic_client_config, quic_initial_suite};
-pub use token::{Secret, SecretError, StoredKey, TOKEN_TEXT};
+pub use token::{
+    MOST_TOKEN_NAME, MOST_TOKENS, OwnLinks, Secret, SecretError, Stamp, StoredKey, TOKEN_TEXT,
+    Token, TokenStore, Tokens,
+};
 pub use verify::{Policy, Rejection, Seen};

@@ -4,6 +4,10 @@
 //! and none be made (as in SCRAM, RFC 5802). A proof holds for one TLS session, one role and one stream, so that nobody who
 //! sees it can say it again.
 
+mod list;
 mod secret;
+mod store;
 
+pub use list::{MOST_TOKEN_NAME, MOST_TOKENS, Token, Tokens};
 pub use secret::{Secret, SecretError, StoredKey, TOKEN_TEXT};
+pub use store::{OwnLinks, Stamp, TokenStore};
