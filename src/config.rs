@@ -45,6 +45,19 @@ pub struct Serve {
     pub max_viewers: usize,
     /// Proxies in front of the server that are believed where viewers are.
     pub trusted_proxies: Vec<Range>,
+    /// Who may come in.
+    pub access: Access,
+}
+
+/// Who may come in to a server.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Anybody may watch, without a token.
+    pub open: bool,
+    /// The directory of the tokens, filled at the first start; without one they live as long as the server.
+    pub state: Option<PathBuf>,
+    /// A file to which each admission, refusal and command is appended.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// Where key and certificate come from.

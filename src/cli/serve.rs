@@ -10,7 +10,7 @@ use super::{Output, bitrate, runtime};
 use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
-    config::{IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Access, IdentitySource, LINGER, MAX_VIEWERS, Serve},
     error::Error,
     server::{self, Notice, Server},
     timeline::Limits,
@@ -59,6 +59,15 @@ pub(super) struct Arguments {
     /// Viewers at once; more are told to come back later
     #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
     max_viewers: usize,
+    /// Directory of the server's tokens, made at the first start
+    #[arg(long, value_name = "DIR", default_value = "state")]
+    state: PathBuf,
+    /// Let anybody watch who has the address, without a token
+    #[arg(long)]
+    open: bool,
+    /// Append a line (JSON) for each who is let in or not, cut off, or gives a command
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Proxy in front of the server that says where viewers are (PROXY protocol, X-Forwarded-For); may be given several times
     #[arg(long, value_name = "ADDR[/BITS]")]
     trusted_proxy: Vec<Range>,
@@ -85,6 +94,11 @@ impl From<Arguments> for Serve {
             linger: LINGER,
             max_viewers: arguments.max_viewers,
             trusted_proxies: arguments.trusted_proxy,
+            access: Access {
+                open: arguments.open,
+                state: Some(arguments.state),
+                audit_log: arguments.audit_log,
+            },
         }
     }
 }
@@ -93,22 +107,29 @@ impl From<Arguments> for Serve {
 struct Listening {
     tcp: Vec<SocketAddr>,
     udp: Vec<SocketAddr>,
+    /// To watch.
     link: String,
+    /// To publish; a secret of whoever may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish_link: Option<String>,
 }
 
 pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
     let config = Serve::from(arguments);
+    if config.access.open {
+        output.note("--open: whoever has this server's address may watch");
+    }
     runtime::block(|stop| serve(config, output, stop))
 }
 
 /// Serves until `stop`, and says what happens on `output`.
 async fn serve(config: Serve, output: &Output, stop: CancellationToken) -> Result<(), Error> {
+    let open = config.access.open;
     let (mut server, mut notices) = tokio::select! {
         started = Server::start(config) => started?,
         () = stop.cancelled() => return Ok(()),
     };
-    let link = server.link().to_string();
-    announce(output, &server, &link)?;
+    announce(output, &server, open)?;
     let told = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
@@ -130,18 +151,31 @@ async fn serve(config: Serve, output: &Output, stop: CancellationToken) -> Resul
     Ok(())
 }
 
-fn announce(output: &Output, server: &Server, link: &str) -> Result<(), Error> {
-    let mut words = format!("watch it with\n\n    tunnelcast watch '{link}'\n");
+fn announce(output: &Output, server: &Server, open: bool) -> Result<(), Error> {
+    let link = server.link().to_string();
+    let mut words = if open || server.link().token.is_some() {
+        format!("watch it with\n\n    tunnelcast watch '{link}'\n")
+    } else {
+        "the token of the first link to watch was taken back: make another with\n\n    tunnelcast token new --role watch\n"
+            .to_owned()
+    };
+    let publish_link = server.publish_link().map(ToString::to_string);
+    if let Some(link) = &publish_link {
+        words.push_str(&format!(
+            "\nwhoever has this one may send streams through this server\n\n    {link}\n"
+        ));
+    }
     if output.is_terminal() {
         words.push('\n');
-        words.push_str(&trust::qr(link).unwrap_or_default());
+        words.push_str(&trust::qr(&link).unwrap_or_default());
     }
     output.event(
         "listening",
         &Listening {
             tcp: server.addresses(),
             udp: server.udp_addresses(),
-            link: link.to_owned(),
+            link,
+            publish_link,
         },
         &words,
     )

@@ -1,9 +1,10 @@
 //! Which links belong to one viewer: a viewer has one, and another that stands by, or one after the other.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -11,8 +12,10 @@ use std::{
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
-use crate::wire::{Resume, ResumeSecret, SessionId};
+use super::gate::Pass;
+use crate::wire::{Resume, ResumeSecret, SessionId, Text};
 
 /// All viewers' links, by the sessions on them.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(super) struct Groups {
     sessions: Mutex<HashMap<SessionId, Entry>>,
     /// Counts all who came.
     viewers: AtomicU64,
+    /// All viewers who are there, by number.
+    members: Mutex<BTreeMap<u64, Weak<Group>>>,
     /// Who may still come.
     places: Arc<Semaphore>,
     /// How many links there may still be, also of those who have not said who they are.
@@ -41,8 +46,26 @@ pub(super) struct Group {
     id: u64,
     links: AtomicUsize,
     watching: AtomicBool,
-    transport: Mutex<&'static str>,
+    shown: Mutex<Shown>,
+    who: Who,
+    since: Instant,
+    dismissed: CancellationToken,
     _place: OwnedSemaphorePermit,
+}
+
+/// Who a viewer is.
+#[derive(Debug)]
+pub(super) struct Who {
+    pub(super) addr: SocketAddr,
+    pub(super) agent: Text,
+    pub(super) pass: Pass,
+}
+
+/// What a viewer watches, and how that comes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    pub(super) stream: Option<String>,
+    pub(super) transport: &'static str,
 }
 
 impl Groups {
@@ -52,6 +75,7 @@ impl Groups {
         Self {
             sessions: Mutex::default(),
             viewers: AtomicU64::new(1),
+            members: Mutex::default(),
             places: permits(most),
             links: permits(most.saturating_mul(2).saturating_add(SPARE)),
         }
@@ -62,12 +86,12 @@ impl Groups {
         Arc::clone(&self.links).try_acquire_owned().ok()
     }
 
-    /// A link of a viewer who is known by `resume`, or who is new; `None` if there is no place for another. Its session
-    /// may itself be resumed, once.
-    pub(super) fn enter(
+    /// Another link of the viewer who is known by `resume`; `None` if he is not, or has enough of them. Its session may
+    /// itself be resumed, once.
+    pub(super) fn resume(
         &self,
-        resume: Option<&Resume>,
-        (session, secret): (SessionId, ResumeSecret),
+        resume: &Resume,
+        ident: (SessionId, ResumeSecret),
         now: Instant,
     ) -> Option<Arc<Group>> {
         let mut sessions = self.sessions();
@@ -75,47 +99,64 @@ impl Groups {
             let ended = entry.ended;
             ended.is_none_or(|ended| now.saturating_duration_since(ended) < REMEMBERED)
         });
-        let known = resume.and_then(|resume| {
-            let entry = sessions.get(&resume.session)?;
-            let (ours, theirs) = (entry.secret.as_bytes(), resume.secret.as_bytes());
-            verify_slices_are_equal(ours, theirs).ok()?;
-            // One secret leads to the next: without a bound one place would be as many links as anybody wants.
-            if entry.group.links.load(Ordering::Relaxed) >= MOST_LINKS {
-                return None;
-            }
-            // It works once.
-            Some(sessions.remove(&resume.session)?.group)
-        });
-        let group = match known {
-            Some(group) => group,
-            None => {
-                let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-                Arc::new(Group {
-                    id: self.viewers.fetch_add(1, Ordering::Relaxed),
-                    links: AtomicUsize::new(0),
-                    watching: AtomicBool::new(false),
-                    transport: Mutex::new(""),
-                    _place: place,
-                })
-            }
-        };
-        group.links.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry {
-            secret,
-            group: Arc::clone(&group),
-            ended: None,
-        };
-        sessions.insert(session, entry);
+        let entry = sessions.get(&resume.session)?;
+        let (ours, theirs) = (entry.secret.as_bytes(), resume.secret.as_bytes());
+        verify_slices_are_equal(ours, theirs).ok()?;
+        // One secret leads to the next: without a bound one place would be as many links as anybody wants.
+        if entry.group.links.load(Ordering::Relaxed) >= MOST_LINKS {
+            return None;
+        }
+        // It works once.
+        let group = sessions.remove(&resume.session)?.group;
+        link_of(&mut sessions, &group, ident);
         Some(group)
+    }
+
+    /// The first link of a new viewer; `None` if there is no place for another. Its session may be resumed, once.
+    pub(super) fn enter(
+        &self,
+        ident: (SessionId, ResumeSecret),
+        who: Who,
+        now: Instant,
+    ) -> Option<Arc<Group>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let group = Arc::new(Group {
+            id: self.viewers.fetch_add(1, Ordering::Relaxed),
+            links: AtomicUsize::new(0),
+            watching: AtomicBool::new(false),
+            shown: Mutex::default(),
+            who,
+            since: now,
+            dismissed: CancellationToken::new(),
+            _place: place,
+        });
+        lock(&self.members).insert(group.id, Arc::downgrade(&group));
+        link_of(&mut self.sessions(), &group, ident);
+        Some(group)
+    }
+
+    /// The viewers from this number on, in order.
+    pub(super) fn members(&self, from: u64, most: usize) -> Vec<Arc<Group>> {
+        let members = lock(&self.members);
+        let there = members
+            .range(from..)
+            .filter_map(|(_, group)| group.upgrade());
+        there.take(most).collect()
+    }
+
+    /// How many viewers there are.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.members).len()
     }
 
     /// The link of this session has ended; whether it was the viewer's last.
     pub(super) fn leave(&self, session: SessionId, group: &Group, now: Instant) -> bool {
-        let last = group.links.fetch_sub(1, Ordering::Relaxed) == 1;
         let mut sessions = self.sessions();
+        let last = group.links.fetch_sub(1, Ordering::Relaxed) == 1;
         if last {
             // His place is free at once; who comes back is another.
             sessions.retain(|_, entry| entry.group.id != group.id);
+            lock(&self.members).remove(&group.id);
         } else if let Some(entry) = sessions.get_mut(&session) {
             entry.ended = Some(now);
         }
@@ -123,7 +164,7 @@ impl Groups {
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sessions)
     }
 }
 
@@ -133,24 +174,66 @@ impl Group {
         self.id
     }
 
-    /// He watches something over this way, with or without its picture; whether that is news.
-    pub(super) fn watches(&self, transport: &'static str, video: bool) -> bool {
+    /// He watches this over this way, with or without its picture; whether that is news.
+    pub(super) fn watches(&self, stream: &str, transport: &'static str, video: bool) -> bool {
         let first = !self.watching.swap(true, Ordering::Relaxed);
-        let mut over = self
-            .transport
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let news = first || (video && *over != transport);
+        let mut shown = lock(&self.shown);
+        shown.stream = Some(stream.to_owned());
+        let news = first || (video && shown.transport != transport);
         if news {
-            *over = transport;
+            shown.transport = transport;
         }
         news
+    }
+
+    /// What he watches.
+    pub(super) fn shown(&self) -> Shown {
+        lock(&self.shown).clone()
+    }
+
+    /// Who he is.
+    pub(super) const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Since when he is there.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Sends him away, over all his links.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.cancel();
+    }
+
+    /// Cancelled when he is sent away.
+    pub(super) const fn dismissed(&self) -> &CancellationToken {
+        &self.dismissed
     }
 
     /// Whether he ever watched anything.
     pub(super) fn is_watching(&self) -> bool {
         self.watching.load(Ordering::Relaxed)
     }
+}
+
+/// One more link of this viewer.
+fn link_of(
+    sessions: &mut HashMap<SessionId, Entry>,
+    group: &Arc<Group>,
+    (session, secret): (SessionId, ResumeSecret),
+) {
+    group.links.fetch_add(1, Ordering::Relaxed);
+    let entry = Entry {
+        secret,
+        group: Arc::clone(group),
+        ended: None,
+    };
+    sessions.insert(session, entry);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Links of one viewer: two, and some that died and have not been found out.
@@ -178,6 +261,15 @@ mod tests {
         )
     }
 
+    fn enter(groups: &Groups, n: u8, now: Instant) -> Option<Arc<Group>> {
+        let who = Who {
+            addr: SocketAddr::from(([192, 0, 2, n], 1)),
+            agent: Text::new("viewer"),
+            pass: Pass::for_anybody(),
+        };
+        groups.enter(session(n), who, now)
+    }
+
     fn resume(session: u8, secret: u8) -> Resume {
         Resume {
             session: SessionId::from_bytes([session; 16]),
@@ -188,38 +280,22 @@ mod tests {
     #[test]
     fn another_link_with_the_secret_is_the_same_viewer_s_and_the_secret_works_once() {
         let groups = Groups::new(1);
-        let first = groups.enter(None, session(1), now()).unwrap();
-        let second = groups
-            .enter(Some(&resume(1, 1)), session(2), now())
-            .unwrap();
+        let first = enter(&groups, 1, now()).unwrap();
+        let second = groups.resume(&resume(1, 1), session(2), now()).unwrap();
         assert_eq!((first.id(), second.id()), (1, 1));
-        assert!(
-            groups
-                .enter(Some(&resume(1, 1)), session(3), now())
-                .is_none()
-        );
-        assert!(
-            groups
-                .enter(Some(&resume(2, 1)), session(3), now())
-                .is_none()
-        );
-        assert!(
-            groups
-                .enter(Some(&resume(9, 9)), session(3), now())
-                .is_none()
-        );
-        let third = groups
-            .enter(Some(&resume(2, 2)), session(3), now())
-            .unwrap();
+        assert!(groups.resume(&resume(1, 1), session(3), now()).is_none());
+        assert!(groups.resume(&resume(2, 1), session(3), now()).is_none());
+        assert!(groups.resume(&resume(9, 9), session(3), now()).is_none());
+        let third = groups.resume(&resume(2, 2), session(3), now()).unwrap();
         assert_eq!(third.id(), 1);
     }
 
     #[test]
     fn a_viewer_has_only_so_many_links() {
         let groups = Groups::new(1);
-        let mut held = vec![groups.enter(None, session(1), now()).unwrap()];
+        let mut held = vec![enter(&groups, 1, now()).unwrap()];
         for n in 2..100 {
-            held.extend(groups.enter(Some(&resume(n - 1, n - 1)), session(n), now()));
+            held.extend(groups.resume(&resume(n - 1, n - 1), session(n), now()));
         }
         assert_eq!(held.len(), MOST_LINKS);
         let links: Vec<_> = (0..1000).map_while(|_| groups.link()).collect();
@@ -229,38 +305,33 @@ mod tests {
     #[test]
     fn the_secret_dies_with_the_viewer_s_last_link_and_his_place_is_free() {
         let groups = Groups::new(1);
-        let group = groups.enter(None, session(1), now()).unwrap();
-        assert!(groups.enter(None, session(2), now()).is_none());
+        let group = enter(&groups, 1, now()).unwrap();
+        assert!(enter(&groups, 2, now()).is_none());
         assert!(groups.leave(session(1).0, &group, now()));
         drop(group);
-        let group = groups
-            .enter(Some(&resume(1, 1)), session(2), now())
-            .unwrap();
-        assert_eq!(group.id(), 2);
+        assert!(groups.resume(&resume(1, 1), session(2), now()).is_none());
+        assert_eq!(enter(&groups, 2, now()).unwrap().id(), 2);
+        assert_eq!(groups.count(), 1);
     }
 
     #[test]
     fn a_link_that_ended_may_be_resumed_for_a_minute() {
         let groups = Groups::new(1);
         let t0 = now();
-        let group = groups.enter(None, session(1), t0).unwrap();
-        groups.enter(Some(&resume(1, 1)), session(2), t0).unwrap();
+        let group = enter(&groups, 1, t0).unwrap();
+        groups.resume(&resume(1, 1), session(2), t0).unwrap();
         assert!(!groups.leave(session(2).0, &group, t0));
         let late = t0 + REMEMBERED;
-        assert!(
-            groups
-                .enter(Some(&resume(2, 2)), session(3), late)
-                .is_none()
-        );
+        assert!(groups.resume(&resume(2, 2), session(3), late).is_none());
     }
 
     #[test]
     fn what_is_watched_is_news_once_and_again_when_the_picture_comes_another_way() {
         let groups = Groups::new(1);
-        let group = groups.enter(None, session(1), now()).unwrap();
-        assert!(group.watches("quic", true));
-        assert!(!group.watches("tls", false));
-        assert!(group.watches("tls", true));
-        assert!(!group.watches("tls", true));
+        let group = enter(&groups, 1, now()).unwrap();
+        assert!(group.watches("cam", "quic", true));
+        assert!(!group.watches("cam", "tls", false));
+        assert!(group.watches("cam", "tls", true));
+        assert!(!group.watches("cam", "tls", true));
     }
 }

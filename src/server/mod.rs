@@ -2,6 +2,7 @@
 
 mod accept;
 mod address;
+mod gate;
 mod groups;
 mod ingest;
 mod peer;
@@ -37,6 +38,7 @@ use crate::{
 
 use self::{
     accept::{accept, accept_plain, accept_quic},
+    gate::Gate,
     groups::Groups,
     ingest::Ingest,
     peer::Peer,
@@ -46,6 +48,7 @@ use self::{
 #[derive(Debug)]
 pub struct Server {
     link: trust::Link,
+    publish_link: Option<trust::Link>,
     addresses: Vec<SocketAddr>,
     udp: Vec<SocketAddr>,
     stop: CancellationToken,
@@ -123,6 +126,7 @@ struct Shared {
     stop: CancellationToken,
     notices: mpsc::Sender<Notice>,
     groups: Arc<Groups>,
+    gate: Arc<Gate>,
     /// The most for each viewer, in bits a second.
     max_bps: Option<u64>,
 }
@@ -160,7 +164,14 @@ impl Server {
         let proxies: Proxies = config.trusted_proxies.iter().copied().collect();
         let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
         let udp: Vec<SocketAddr> = endpoints.iter().map(quic::Endpoint::local).collect();
-        let link = link(&config, &addresses, &identity);
+        let (gate, own) = Gate::start(&config.access)?;
+        let gate = Arc::new(gate);
+        let mut link = link(&config, &addresses, &identity);
+        let publish_link = own.publish.map(|token| trust::Link {
+            token: Some(token.to_string()),
+            ..link.clone()
+        });
+        link.token = own.watch.map(|token| token.to_string());
         let stream = Stream::new(config.name.clone(), tracks, config.limits);
         let hub = Arc::new(Hub::new());
         hub.insert(Arc::clone(&stream));
@@ -193,8 +204,10 @@ impl Server {
             stop: stop.clone(),
             notices,
             groups: Arc::new(Groups::new(config.max_viewers)),
+            gate: Arc::clone(&gate),
             max_bps: config.max_bitrate,
         });
+        tasks.spawn(gate.follow(stop.clone()).instrument(info_span!("tokens")));
         let (table, opened) = plain::Table::new();
         tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {
@@ -212,6 +225,7 @@ impl Server {
         Ok((
             Self {
                 link,
+                publish_link,
                 addresses,
                 udp,
                 stop,
@@ -235,9 +249,15 @@ impl Server {
         std::future::pending().await
     }
 
-    /// The link to send to viewers.
+    /// The link to send to viewers. It has a token unless anybody may watch, or the one that was made at the first start
+    /// was taken back.
     pub const fn link(&self) -> &trust::Link {
         &self.link
+    }
+
+    /// The link by which a stream is published, as long as the token that was made for it at the first start is good.
+    pub const fn publish_link(&self) -> Option<&trust::Link> {
+        self.publish_link.as_ref()
     }
 
     /// Where it listens.
@@ -397,7 +417,6 @@ async fn serve(link: Link, shared: &Shared) {
         warn!("twice as many connections as --max-viewers allows: one more is sent away");
         session.close(CloseCode::Busy, now);
     }
-    let transport = link.kind().name();
     let hub = Arc::clone(&shared.hub);
     // A token of his own, since every viewer looks at it whenever he is driven.
     let stop = shared.stop.child_token();
@@ -407,8 +426,8 @@ async fn serve(link: Link, shared: &Shared) {
         stop,
         shared.notices.clone(),
         (Arc::clone(&shared.groups), ident),
-        link.peer(),
-        transport,
+        Arc::clone(&shared.gate),
+        &link,
     );
     drive::run(link, &mut peer).await;
 }

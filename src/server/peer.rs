@@ -1,24 +1,29 @@
 //! One viewer: his session, his share of a stream, and what is said of him.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
-use super::groups::{Group, Groups};
+use super::gate::{Gate, Pass, Record, Refusal};
+use super::groups::{Group, Groups, Who};
 use super::{Notice, Viewer};
 use crate::{
     drive::{Beside, Endpoint, Turn},
     hub::{Hub, Status, Stream, Subscription},
-    media::{self, AudioPacket, Pattern, Role, Tracks, VideoStep},
+    media::{self, AudioPacket, Role, TokenId, Tracks, VideoStep},
     session::{CloseReason, Feed, Output, SessionError, server, server::Admission},
-    wire::{CloseCode, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text},
+    transport::{Exporter, Link},
+    trust::Tokens,
+    wire::{
+        CloseCode, Hello, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text,
+        TokenProof,
+    },
 };
 
 /// The server's end of one viewer's session.
@@ -35,6 +40,20 @@ pub(super) struct Peer {
     ident: (SessionId, ResumeSecret),
     /// Whose link it is, once he has said hello.
     group: Option<Arc<Group>>,
+    gate: Arc<Gate>,
+    exporter: Option<Exporter>,
+    /// What he said that he wants to be.
+    role: Role,
+    /// Of somebody who is no viewer.
+    pass: Option<Pass>,
+    changes: watch::Receiver<Arc<Tokens>>,
+    /// The tokens have changed.
+    changed: bool,
+    /// When his token is over.
+    until: Option<Instant>,
+    /// A refusal that costs him time, which is over then.
+    no: Option<(Instant, CloseCode, Text, OwnedSemaphorePermit)>,
+    sent_away: bool,
 }
 
 /// What a viewer watches.
@@ -55,13 +74,13 @@ impl Peer {
         stop: CancellationToken,
         notices: mpsc::Sender<Notice>,
         (groups, ident): (Arc<Groups>, (SessionId, ResumeSecret)),
-        addr: SocketAddr,
-        transport: &'static str,
+        gate: Arc<Gate>,
+        link: &Link,
     ) -> Self {
         let viewer = Viewer {
             id: 0,
-            addr,
-            transport,
+            addr: link.peer(),
+            transport: link.kind().name(),
             state: "connected",
             stream: None,
             reason: None,
@@ -79,31 +98,48 @@ impl Peer {
             groups,
             ident,
             group: None,
+            changes: gate.changes(),
+            gate,
+            exporter: link.exporter(),
+            role: Role::Watch,
+            pass: None,
+            changed: false,
+            until: None,
+            no: None,
+            sent_away: false,
         }
     }
 
-    fn event(&mut self, event: server::Event, now: Instant) -> Turn {
-        match event {
-            server::Event::Hello(hello) => {
-                info!(agent = hello.agent.as_str(), role = %hello.role, "hello");
-                if hello.role != Role::Watch {
-                    let words = format!("this server has nothing for the role '{}'", hello.role);
-                    let code = CloseCode::Forbidden;
-                    self.session.refuse(code, Text::new(&words), now);
-                    return Turn::Again;
-                }
-                let resume = hello.resume.as_ref();
-                self.group = self.groups.enter(resume, self.ident.clone(), now);
-                match &self.group {
+    /// Lets whoever says this in, or does not.
+    fn hello(&mut self, hello: &Hello, now: Instant) {
+        info!(agent = hello.agent.as_str(), role = %hello.role, "hello");
+        self.role = hello.role;
+        let resume = hello.resume.as_ref().filter(|_| hello.role == Role::Watch);
+        if let Some(resume) = resume {
+            self.group = self.groups.resume(resume, self.ident.clone(), now);
+            if let Some(group) = self.group.clone() {
+                self.viewer.id = group.id();
+                self.admit(&group.who().pass, now);
+                return;
+            }
+        }
+        let asked = self.gate.ask(hello, self.exporter, self.viewer.addr, now);
+        let pass = match asked {
+            Ok(pass) => pass,
+            Err(refusal) => return self.refuse(refusal, hello.token.as_ref(), now),
+        };
+        match pass.role {
+            Role::Watch => {
+                let who = Who {
+                    addr: self.viewer.addr,
+                    agent: hello.agent.clone(),
+                    pass,
+                };
+                match self.groups.enter(self.ident.clone(), who, now) {
                     Some(group) => {
                         self.viewer.id = group.id();
-                        let streams = self.hub.streams();
-                        let admission = Admission {
-                            streams: streams.iter().filter_map(|s| info(s)).collect(),
-                            pattern: Pattern::any(),
-                            max_bps: None,
-                        };
-                        self.session.admit(admission, now);
+                        self.group = Some(Arc::clone(&group));
+                        self.admit(&group.who().pass, now);
                     }
                     None => {
                         warn!("as many viewers as --max-viewers allows: one more is sent away");
@@ -111,6 +147,89 @@ impl Peer {
                     }
                 }
             }
+            Role::Publish => {
+                let words = Text::new("this server takes no streams from elsewhere");
+                self.session.refuse(CloseCode::Forbidden, words, now);
+            }
+            Role::Control | Role::Admin => {
+                self.admit(&pass, now);
+                self.pass = Some(pass);
+            }
+        }
+    }
+
+    fn admit(&mut self, pass: &Pass, now: Instant) {
+        let pattern = pass.streams();
+        let streams = self.hub.streams();
+        let meant = streams
+            .iter()
+            .filter(|stream| pattern.matches(stream.name()));
+        let streams = match pass.role {
+            Role::Watch => meant.filter_map(|stream| info(stream)).collect(),
+            Role::Publish | Role::Control | Role::Admin => Vec::new(),
+        };
+        self.until = self.gate.until(pass, now);
+        self.note("admitted", pass.token(), "");
+        let admission = Admission {
+            streams,
+            pattern,
+            max_bps: pass.max_bps(),
+        };
+        self.session.admit(admission, now);
+    }
+
+    fn refuse(&mut self, refusal: Refusal, said: Option<&TokenProof>, now: Instant) {
+        self.note("refused", said.map(|said| said.id), &refusal.words);
+        let (code, words) = (refusal.code, Text::new(&refusal.words));
+        match refusal.wait {
+            Some((wait, place)) => self.no = Some((now + wait, code, words, place)),
+            None => self.session.refuse(code, words, now),
+        }
+    }
+
+    /// Does what time, or somebody else, has decided of this one.
+    fn decided(&mut self, now: Instant) {
+        if let Some((_, code, words, _)) = self.no.take_if(|(at, ..)| now >= *at) {
+            self.session.refuse(code, words, now);
+        }
+        let over = self.until.is_some_and(|until| now >= until);
+        if over || std::mem::take(&mut self.changed) {
+            let (group, own) = (self.group.clone(), self.pass.take());
+            let group = group.as_ref().map(|group| &group.who().pass);
+            if let Some(pass) = group.or(own.as_ref()) {
+                self.until = self.gate.until(pass, now);
+                if let Some(refusal) = self.gate.over(pass) {
+                    self.note("cut", pass.token(), &refusal.words);
+                    let words = Text::new(&refusal.words);
+                    self.session.refuse(refusal.code, words, now);
+                    self.until = None;
+                }
+            }
+            self.pass = own;
+        }
+        let group = self.group.as_ref();
+        if !self.sent_away && group.is_some_and(|group| group.dismissed().is_cancelled()) {
+            self.sent_away = true;
+            let words = Text::new("the server's owner has sent you away");
+            self.session.refuse(CloseCode::Dismissed, words, now);
+        }
+    }
+
+    fn note(&self, event: &'static str, token: Option<TokenId>, what: &str) {
+        self.gate.note(&Record {
+            event,
+            addr: self.viewer.addr,
+            transport: self.viewer.transport,
+            role: self.role,
+            token,
+            viewer: self.group.as_ref().map(|group| group.id()),
+            what,
+        });
+    }
+
+    fn event(&mut self, event: server::Event, now: Instant) -> Turn {
+        match event {
+            server::Event::Hello(hello) => self.hello(&hello, now),
             server::Event::Subscribed(wanted) => {
                 if let Some(stream) = self.hub.stream(wanted.stream.as_str()) {
                     let status = stream.status();
@@ -124,9 +243,9 @@ impl Peer {
                         news: true,
                     });
                     self.viewer.stream = Some(wanted.stream.as_str().to_owned());
-                    let transport = self.viewer.transport;
+                    let (name, over) = (wanted.stream.as_str(), self.viewer.transport);
                     let group = self.group.as_ref();
-                    if group.is_some_and(|group| group.watches(transport, wanted.video)) {
+                    if group.is_some_and(|group| group.watches(name, over, wanted.video)) {
                         self.tell("watching", None);
                     }
                 }
@@ -215,6 +334,7 @@ impl Endpoint for Peer {
             self.stopping = true;
             self.session.close(CloseCode::Going, now);
         }
+        self.decided(now);
         let output = match &mut self.share {
             Some(share) => {
                 if std::mem::take(&mut share.news) {
@@ -228,24 +348,48 @@ impl Endpoint for Peer {
         match output {
             Output::Send => Turn::Sent,
             Output::Event(event) => self.event(event, now),
-            Output::Idle(deadline) => Turn::Idle(deadline),
+            Output::Idle(deadline) => {
+                let no = self.no.as_ref().map(|(at, ..)| *at);
+                let first = [deadline, no, self.until].into_iter().flatten().min();
+                Turn::Idle(first)
+            }
         }
     }
 
     async fn woken(&mut self) {
+        let (stopping, stop) = (self.stopping, &self.stop);
         let stopped = async {
-            if self.stopping {
+            if stopping {
                 std::future::pending::<()>().await;
             }
-            self.stop.cancelled().await;
+            stop.cancelled().await;
         };
-        match &mut self.share {
-            Some(share) => tokio::select! {
-                () = stopped => {}
-                () = share.subscription.changed() => {}
-                _ = share.status.changed() => share.news = true,
+        let dismissed = self.group.as_ref().filter(|_| !self.sent_away);
+        let dismissed = async {
+            match dismissed {
+                Some(group) => group.dismissed().cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let share = self.share.as_mut();
+        let shared = async {
+            match share {
+                Some(share) => tokio::select! {
+                    () = share.subscription.changed() => {}
+                    _ = share.status.changed() => share.news = true,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stopped => {}
+            () = dismissed => {}
+            () = shared => {}
+            changed = self.changes.changed() => match changed {
+                Ok(()) => self.changed = true,
+                // The server is gone, and says so otherwise.
+                Err(_) => std::future::pending().await,
             },
-            None => stopped.await,
         }
     }
 }
