@@ -9,6 +9,7 @@ mod duration;
 mod output;
 mod runtime;
 mod serve;
+mod token;
 mod viewer;
 mod watch;
 mod words;
@@ -45,6 +46,8 @@ enum Verb {
     Watch(watch::Arguments),
     /// Try every way to a server for real, and say what this network does to each
     Doctor(doctor::Arguments),
+    /// Make, list and take back tokens: who may watch, publish or administer a server
+    Token(token::Arguments),
     /// List cameras with their formats, microphones and speakers
     Devices,
 }
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(serve) => serve::run(serve, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
+        Verb::Token(token) => token::run(token, &output),
         Verb::Devices => devices::run(&output),
     };
     match result {

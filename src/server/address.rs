@@ -6,7 +6,7 @@ use crate::transport::source_towards;
 
 /// The host under which `bound` is reached from elsewhere: its own address, or, where it is every address, the one
 /// from which this machine would send to the internet, or else `localhost`.
-pub(super) fn host(bound: SocketAddr) -> String {
+pub fn host(bound: SocketAddr) -> String {
     if !bound.ip().is_unspecified() {
         return bound.ip().to_string();
     }

@@ -286,6 +286,8 @@ impl Drop for Server {
     }
 }
 
+pub use address::host;
+
 /// Checks a stream's name.
 ///
 /// # Errors

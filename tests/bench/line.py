@@ -56,7 +56,7 @@ def run(line, options, emulator, program):
         try:
             inside("tc_srv", "sysctl", "-q", f"net.ipv4.tcp_congestion_control={options.tcp}")
             command = [program, "serve", "--listen", "10.77.9.2:8443", "--host", "10.77.9.2", "--video", options.video,
-                       "--certs", os.path.join(directory, "certs"), "--json"]
+                       "--certs", os.path.join(directory, "certs"), "--state", os.path.join(directory, "state"), "--json"]
             picture = None
             if options.video.startswith("lavfi:"):
                 picture = subprocess.Popen(

@@ -9,6 +9,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tunnelcast::{
+    config::Serve,
     media::{AudioCodec, AudioPacket, MediaTime},
     transport::{Link, Ready},
     trust::{self, Policy, client_config},
@@ -19,6 +20,13 @@ use tunnelcast::{
 };
 
 use crate::support::{CARD, Program, TestServer, TestViewer, dial, memory, serve, soon, watch};
+
+/// Where anybody may watch, so that every one of these is let in.
+fn open() -> Serve {
+    let mut config = serve(CARD);
+    config.access.open = true;
+    config
+}
 
 fn hello() -> BytesMut {
     control(&ClientControl::Hello(Hello {
@@ -86,7 +94,7 @@ async fn still_plays(link: &trust::Link) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_breaks_the_protocol_is_told_how_and_sent_away() {
-    let server = TestServer::start(serve(CARD)).await;
+    let server = TestServer::start(open()).await;
     let moment = Moment {
         rung: 1,
         frame: 1,
@@ -136,7 +144,7 @@ async fn who_breaks_the_protocol_is_told_how_and_sent_away() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_of_the_future_has_nothing_in_common() {
-    let server = TestServer::start(serve(CARD)).await;
+    let server = TestServer::start(open()).await;
     let hello = control(&ClientControl::Hello(Hello {
         versions: vec![2, 99],
         agent: Text::new("later"),
@@ -148,7 +156,7 @@ async fn a_version_of_the_future_has_nothing_in_common() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kinds_and_fields_of_the_future_are_skipped() {
-    let mut server = TestServer::start(serve(CARD)).await;
+    let mut server = TestServer::start(open()).await;
     let first = [
         &hello()[..],
         &message(200, b"what is this?"),
@@ -166,7 +174,7 @@ async fn kinds_and_fields_of_the_future_are_skipped() {
 /// Whoever connects and says nothing, or too little, is not waited for: in TCP, in TLS, in HTTP, in the session.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_says_nothing_or_a_byte_at_a_time_is_given_up_at_every_layer() {
-    let server = TestServer::start(serve(CARD)).await;
+    let server = TestServer::start(open()).await;
     let link = server.link().clone();
     let silent_tcp = async {
         let mut tcp = tcp(&link).await;
@@ -231,7 +239,7 @@ async fn drip(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anything_but_tls_is_shown_the_door_and_a_browser_a_page() {
-    let server = TestServer::start(serve(CARD)).await;
+    let server = TestServer::start(open()).await;
     for rubbish in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         b"SSH-2.0-OpenSSH_9.7\r\n",

@@ -21,6 +21,7 @@ mod restart;
 mod signals;
 mod slow;
 mod support;
+mod tokens;
 mod viewers;
 mod ways;
 mod wrong_servers;

@@ -32,6 +32,8 @@ impl Server {
                 "--certs",
             ])
             .arg(certificates.path())
+            .arg("--state")
+            .arg(certificates.path().join("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;

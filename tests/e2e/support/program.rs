@@ -45,11 +45,20 @@ impl Program {
         change: impl FnOnce(&mut Command),
     ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tunnelcast"));
-        command
-            .arg("--json")
-            .args(arguments)
-            .env_remove("TUNNELCAST_LOG")
-            .stdin(Stdio::null());
+        let arguments: Vec<_> = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_owned())
+            .collect();
+        command.arg("--json").args(&arguments);
+        // A server's tokens belong to the test as its key does.
+        let certs = arguments.iter().position(|argument| argument == "--certs");
+        if let Some(certs) = certs.and_then(|at| arguments.get(at + 1))
+            && arguments.iter().any(|argument| argument == "serve")
+            && !arguments.iter().any(|argument| argument == "--state")
+        {
+            command.arg("--state").arg(Path::new(certs).join("state"));
+        }
+        command.env_remove("TUNNELCAST_LOG").stdin(Stdio::null());
         change(&mut command);
         Self::spawn(command)
     }

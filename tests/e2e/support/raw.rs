@@ -81,6 +81,18 @@ impl Raw {
         }
     }
 
+    /// A session whose first words are these.
+    pub(crate) async fn saying(link: &trust::Link, first: &dyn First, session: Session) -> Self {
+        Self {
+            link: dial_with(link, first).await,
+            session,
+            inbox: BytesMut::new(),
+            pending: BytesMut::new(),
+            alive: true,
+            rungs: HashMap::new(),
+        }
+    }
+
     /// The next thing that the server did. Cancel-safe.
     pub(crate) async fn event(&mut self) -> Event {
         soon("an event", self.next()).await

@@ -43,6 +43,8 @@ impl Serving {
         let mut command = net.command(Side::Server, env!("CARGO_BIN_EXE_tunnelcast"));
         command
             .args(["--json", "serve", "--listen", &listen, "--host", host])
+            .arg("--state")
+            .arg(net.dir().join("state"))
             .args(keys)
             .args(format!("{card} {options}").split_whitespace())
             .env_remove("TUNNELCAST_LOG");

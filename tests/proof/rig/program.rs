@@ -161,7 +161,9 @@ fn serve(
 ) -> (Program, String) {
     let listen = format!("127.0.0.1:{port}");
     let mut all = vec!["serve", "--listen", &listen, "--host", "127.0.0.1"];
+    let state = certs.join("state");
     all.extend(["--certs", certs.to_str().unwrap()]);
+    all.extend(["--state", state.to_str().unwrap()]);
     all.extend(arguments.iter().map(String::as_str));
     let mut program = Program::start(None, pulse, &all);
     let listening = program.named("listening");
