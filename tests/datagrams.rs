@@ -415,7 +415,8 @@ impl World {
             | client::Event::Unsubscribed
             | client::Event::Refused { .. }
             | client::Event::Rung(_)
-            | client::Event::Source { .. } => {}
+            | client::Event::Source { .. }
+            | client::Event::Answer(_) => {}
         }
     }
 }

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime, Role};
 use tunnelcast::trust::Secret;
 use tunnelcast::wire::{
-    Ack, Arrivals, CellPart, ClientControl, CloseCode, Coding, Deframer, Hello, Message, Moment,
-    Proof, PublishInfo, Report, ResumeSecret, RungInfo, ServerControl, SessionId, Settled,
-    SourceState, StreamInfo, StreamName, Text, TokenProof,
+    Ack, Answer, Arrivals, CellPart, ClientControl, CloseCode, Coding, Command, Deframer, Hello,
+    Message, Moment, Proof, PublishInfo, Report, ResumeSecret, RungInfo, ServerControl, SessionId,
+    Settled, SourceState, StreamInfo, StreamName, Text, TokenProof, ViewerStatus,
 };
 
 const SPECIFICATION: &str = include_str!("../src/wire/README.md");
@@ -109,6 +109,31 @@ fn examples() -> Vec<(&'static str, Said)> {
                 }),
                 ..Hello::default()
             })),
+        ),
+        (
+            "command",
+            Said::Client(ClientControl::Command(Command {
+                id: 1,
+                what: Text::new("kick"),
+                arg: Text::new("7"),
+                from: 0,
+            })),
+        ),
+        (
+            "answer",
+            Said::Server(ServerControl::Answer(Box::new(Answer {
+                viewers: vec![ViewerStatus {
+                    id: 7,
+                    addr: Text::new("192.0.2.1:4433"),
+                    transport: Text::new("quic"),
+                    agent: Text::default(),
+                    stream: Some(cam()),
+                    token: Some(token().0.id()),
+                    since_s: 61,
+                }],
+                next: Some(8),
+                ..Answer::done(2)
+            }))),
         ),
         (
             "welcome",
@@ -364,6 +389,7 @@ fn the_limits_in_the_specification_are_those_of_the_code() {
         ("packet of sound", MAX_AUDIO_PACKET),
         ("rungs remembered", l::MAX_RUNGS),
         ("answers that wait for a viewer to read", l::MAX_ANSWERS),
+        ("viewers in an answer", l::MAX_ANSWERED_VIEWERS),
         ("holes in an arrivals", l::MAX_HOLES),
         ("spans in a settled", l::MAX_RANGES),
         ("cell in parts in datagrams", l::MAX_SPLIT_CELL),

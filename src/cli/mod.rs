@@ -2,6 +2,7 @@
 
 mod ask;
 mod bitrate;
+mod ctl;
 mod demo;
 mod devices;
 mod doctor;
@@ -46,6 +47,8 @@ enum Verb {
     Watch(watch::Arguments),
     /// Try every way to a server for real, and say what this network does to each
     Doctor(doctor::Arguments),
+    /// Ask a server who is there, and send people away
+    Ctl(ctl::Arguments),
     /// Make, list and take back tokens: who may watch, publish or administer a server
     Token(token::Arguments),
     /// List cameras with their formats, microphones and speakers
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(serve) => serve::run(serve, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
+        Verb::Ctl(ctl) => ctl::run(ctl, &output),
         Verb::Token(token) => token::run(token, &output),
         Verb::Devices => devices::run(&output),
     };

@@ -97,7 +97,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
     viewer::run(arguments.options.into_config(arguments.link), output)
 }
 
-fn ways(text: &str) -> Result<Ways, String> {
+pub(super) fn ways(text: &str) -> Result<Ways, String> {
     if text == "auto" {
         return Ok(Ways::All);
     }

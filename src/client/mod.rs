@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connect;
+mod ctl;
 mod desk;
 pub mod doctor;
 mod ladder;
@@ -40,6 +41,7 @@ use crate::{
 };
 
 pub use connect::Ask;
+pub use ctl::ctl;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use moves::fuzz::fuzz_moves;

@@ -310,6 +310,7 @@ impl Viewer {
             | Event::Refused { .. }
             | Event::Cells { .. }
             | Event::Source { .. }
+            | Event::Answer(_)
             | Event::Closed(_) => {}
         }
         match self.desk.playback().handle(event, now) {
@@ -349,6 +350,7 @@ impl Viewer {
                 | Event::Cells { .. }
                 | Event::FrameEnd { .. }
                 | Event::Audio(_)
+                | Event::Answer(_)
                 | Event::Closed(_),
             )
             | None => {}
@@ -404,7 +406,7 @@ impl Viewer {
 }
 
 /// What the end of a session means; `done` if this side wanted it.
-fn ended(reason: &CloseReason, done: bool) -> Ended {
+pub(super) fn ended(reason: &CloseReason, done: bool) -> Ended {
     match reason {
         _ if done => Ended::Done("done".to_owned()),
         CloseReason::Local(code) => Ended::Done(code.to_string()),

@@ -139,6 +139,7 @@ impl Playback {
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Source { .. }
+            | Event::Answer(_)
             | Event::Closed(_) => return Some(event),
         }
         None

@@ -355,7 +355,7 @@ fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust:
         .copied()
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     trust::Link {
-        host: config.host.clone().unwrap_or_else(|| address::host(first)),
+        host: config.host.clone().unwrap_or_else(|| host(first)),
         port: first.port(),
         prefix: String::new(),
         stream: config.name.clone(),

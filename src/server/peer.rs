@@ -1,5 +1,7 @@
 //! One viewer: his session, his share of a stream, and what is said of him.
 
+mod commands;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -10,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
 
+use self::commands::Job;
 use super::gate::{Gate, Pass, Record, Refusal};
 use super::groups::{Group, Groups, Who};
 use super::{Notice, Viewer};
@@ -21,8 +24,8 @@ use crate::{
     transport::{Exporter, Link},
     trust::Tokens,
     wire::{
-        CloseCode, Hello, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName, Text,
-        TokenProof,
+        Answer, CloseCode, Hello, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName,
+        Text, TokenProof,
     },
 };
 
@@ -54,6 +57,10 @@ pub(super) struct Peer {
     /// A refusal that costs him time, which is over then.
     no: Option<(Instant, CloseCode, Text, OwnedSemaphorePermit)>,
     sent_away: bool,
+    /// What a command has begun.
+    job: Option<Job>,
+    /// What came of it.
+    done: Option<Answer>,
 }
 
 /// What a viewer watches.
@@ -107,6 +114,8 @@ impl Peer {
             until: None,
             no: None,
             sent_away: false,
+            job: None,
+            done: None,
         }
     }
 
@@ -189,6 +198,10 @@ impl Peer {
 
     /// Does what time, or somebody else, has decided of this one.
     fn decided(&mut self, now: Instant) {
+        if let Some(answer) = self.done.take() {
+            self.job = None;
+            self.session.answered(answer);
+        }
         if let Some((_, code, words, _)) = self.no.take_if(|(at, ..)| now >= *at) {
             self.session.refuse(code, words, now);
         }
@@ -257,6 +270,7 @@ impl Peer {
                 self.tell("watching", None);
                 (self.viewer.step, self.viewer.steps) = (None, None);
             }
+            server::Event::Command(command) => self.command(&command, now),
             server::Event::Report(report) => trace!(?report, "report"),
             server::Event::Closed(reason) => {
                 self.share = None;
@@ -371,6 +385,13 @@ impl Endpoint for Peer {
                 None => std::future::pending().await,
             }
         };
+        let job = self.job.as_mut().filter(|_| self.done.is_none());
+        let job = async {
+            match job {
+                Some(job) => job.done().await,
+                None => std::future::pending().await,
+            }
+        };
         let share = self.share.as_mut();
         let shared = async {
             match share {
@@ -385,6 +406,7 @@ impl Endpoint for Peer {
             () = stopped => {}
             () = dismissed => {}
             () = shared => {}
+            done = job => self.done = Some(done),
             changed = self.changes.changed() => match changed {
                 Ok(()) => self.changed = true,
                 // The server is gone, and says so otherwise.

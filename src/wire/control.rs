@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::head::put_message;
 use super::{
-    CloseCode, Hello, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text, WireError,
+    Answer, CloseCode, Command, Hello, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text,
+    WireError,
 };
 
 /// What a client says.
@@ -43,6 +44,8 @@ pub enum ClientControl {
     },
     /// How it looks at the viewer.
     Report(Report),
+    /// Asks something of the server itself. Answered by `answer`.
+    Command(Command),
     /// The last message; the link is closed behind it.
     Goodbye {
         /// Why, for programs.
@@ -98,6 +101,8 @@ pub enum ServerControl {
     },
     /// Announces a rung before its first cell.
     Rung(RungInfo),
+    /// Answers a command.
+    Answer(Box<Answer>),
     /// How the stream's source is.
     Source {
         /// For programs.

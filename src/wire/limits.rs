@@ -56,6 +56,9 @@ pub const MAX_RUNGS: usize = 8;
 /// The most answers that wait for a viewer to read; one that wants more without reading is sent away.
 pub const MAX_ANSWERS: usize = 64;
 
+/// The most viewers in an answer: with the longest words about each it still is one message.
+pub const MAX_ANSWERED_VIEWERS: usize = 16;
+
 /// Bytes of a datagram in front of its messages.
 pub const DATAGRAM_HEAD_LEN: usize = 8;
 

@@ -3,6 +3,7 @@
 mod ack;
 mod cells;
 mod close;
+mod command;
 mod control;
 mod datagram;
 mod deframe;
@@ -18,6 +19,7 @@ mod text;
 pub use ack::Ack;
 pub use cells::{CellPart, CellsWriter, Moment};
 pub use close::CloseCode;
+pub use command::{Answer, Command, ServerInfo, StreamStatus, ViewerStatus};
 pub use control::{ClientControl, Report, ServerControl, SourceState, StreamInfo};
 pub use datagram::{Arrivals, Datagram, Settled, Span, begin_datagram, pad_datagram};
 pub use deframe::{Deframer, Raw};

@@ -97,7 +97,8 @@ async fn head_and_foot_of_every_picture_are_of_one_moment_on_a_line_that_is_too_
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Audio(_)
-            | Event::Source { .. } => {}
+            | Event::Source { .. }
+            | Event::Answer(_) => {}
         }
     }
     assert!(shown.is_sorted(), "{shown:?}");

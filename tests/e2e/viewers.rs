@@ -76,7 +76,8 @@ async fn who_wants_no_sound_or_no_picture_is_sent_none() {
             Event::Welcome(_)
             | Event::Unsubscribed
             | Event::Refused { .. }
-            | Event::Source { .. } => {}
+            | Event::Source { .. }
+            | Event::Answer(_) => {}
         }
     }
     let mut seen = 0;
@@ -91,7 +92,8 @@ async fn who_wants_no_sound_or_no_picture_is_sent_none() {
             | Event::Refused { .. }
             | Event::Rung(_)
             | Event::Cells { .. }
-            | Event::Source { .. } => {}
+            | Event::Source { .. }
+            | Event::Answer(_) => {}
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) struct Gate {
     /// Who may be kept waiting for an answer; more are answered at once, so that nobody fills the house by waiting.
     waiting: Arc<Semaphore>,
     audit: Audit,
+    began: Instant,
 }
 
 /// What somebody who came in may do.
@@ -83,6 +84,7 @@ impl Gate {
             seats: Arc::default(),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             audit,
+            began: clock(),
         }
     }
 
@@ -218,6 +220,12 @@ impl Gate {
         self.tokens.subscribe()
     }
 
+    /// When the server was started.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Whether anybody may watch.
     pub(super) const fn is_open(&self) -> bool {
         self.open
     }
@@ -335,6 +343,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[expect(clippy::disallowed_methods, reason = "tokens end in wall time")]
 fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server starts now")]
+fn clock() -> Instant {
+    Instant::now()
 }
 
 /// Since 1970.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::media::{AudioPacket, CellIndex, MediaTime, Role, Rung, RungId};
 use crate::session::CloseReason;
 use crate::wire::{
-    CloseCode, PublishInfo, Resume, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName,
-    Text,
+    Answer, CloseCode, PublishInfo, Resume, ResumeSecret, SessionId, SourceState, StreamInfo,
+    StreamName, Text,
 };
 
 /// What a viewer wants from the start.
@@ -81,6 +81,8 @@ pub enum Event {
     },
     /// Sound.
     Audio(AudioPacket),
+    /// What a command came to.
+    Answer(Box<Answer>),
     /// How the stream's source is.
     Source {
         /// For programs.

@@ -8,6 +8,7 @@ mod receive;
 mod sounds;
 mod tracker;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -21,7 +22,7 @@ use super::{CloseReason, Misbehaviour, Output, SessionError};
 use crate::media::MediaTime;
 use crate::wire::limits::{MAX_LISTED_STREAMS, PROTOCOL_VERSION};
 use crate::wire::{
-    ClientControl, CloseCode, Hello, Kind, Message, Raw, Report, ServerControl, StreamName,
+    ClientControl, CloseCode, Command, Hello, Kind, Message, Raw, Report, ServerControl, StreamName,
 };
 
 pub use event::{Event, Want, Welcome};
@@ -49,6 +50,7 @@ pub struct Session {
     datagrams: bool,
     mail: Mail,
     max_bps: Option<u64>,
+    commands: VecDeque<Command>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,7 @@ impl Session {
             datagrams: false,
             mail: Mail::default(),
             max_bps: want.max_bps,
+            commands: VecDeque::new(),
         }
     }
 
@@ -182,6 +185,11 @@ impl Session {
     /// Watches nothing.
     pub fn unsubscribe(&mut self) {
         self.wish = Some(Wish::Unsubscribe);
+    }
+
+    /// Asks something of the server itself; it answers when it likes.
+    pub fn command(&mut self, command: Command) {
+        self.commands.push_back(command);
     }
 
     /// Asks the server for a sign of life, at once.
@@ -316,6 +324,7 @@ impl Session {
                 | ServerControl::Refused { .. }
                 | ServerControl::Rung(_)
                 | ServerControl::Source { .. }
+                | ServerControl::Answer(_)
                 | ServerControl::Ping { .. }
                 | ServerControl::Pong { .. }
                 | ServerControl::Unknown => Err(Misbehaviour::NoWelcome),
@@ -370,6 +379,7 @@ impl Session {
                     self.core.tell(Event::Source { state, notice });
                 }
             }
+            ServerControl::Answer(answer) => self.core.tell(Event::Answer(answer)),
             ServerControl::Ping { id } => self.pong = Some(id),
             ServerControl::Pong {
                 id,
@@ -420,6 +430,11 @@ impl Session {
         let wish = self.next_wish(now);
         if wish.is_some() {
             return wish;
+        }
+        if let State::Idle | State::Streaming = self.state
+            && let Some(command) = self.commands.pop_front()
+        {
+            return Some(ClientControl::Command(command));
         }
         if let Some(id) = self.pong.take() {
             return Some(ClientControl::Pong { id });

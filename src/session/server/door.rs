@@ -7,8 +7,8 @@ use super::frames::Frames;
 use super::pace::Pace;
 use super::{Admission, Event, Fault, Session, State, Subscription};
 use crate::session::{Feature, Misbehaviour, SessionError};
-use crate::wire::limits::{MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
-use crate::wire::{CloseCode, Hello, ServerControl, StreamName, Text};
+use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
+use crate::wire::{Answer, CloseCode, Command, Hello, ServerControl, StreamName, Text};
 
 /// What a client may have said behind its hello before that is answered; its first chunk has at most a quarter of it.
 const MOST_WAITING: usize = 64 << 10;
@@ -133,6 +133,24 @@ impl Session {
                 let code = CloseCode::NoSuchStream;
                 (code, code.to_string())
             }
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) -> Result<(), Fault> {
+        if self.commands + self.answers.len() >= MAX_ANSWERS {
+            return Err(Misbehaviour::Flood.into());
+        }
+        self.commands += 1;
+        self.core.tell(Event::Command(command));
+        Ok(())
+    }
+
+    /// Answers a command.
+    pub fn answered(&mut self, answer: Answer) {
+        if self.core.is_open() && self.commands > 0 {
+            self.commands -= 1;
+            self.answers
+                .push_back(ServerControl::Answer(Box::new(answer)));
         }
     }
 }

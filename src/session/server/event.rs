@@ -2,7 +2,7 @@
 
 use crate::media::Pattern;
 use crate::session::CloseReason;
-use crate::wire::{Hello, Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
+use crate::wire::{Command, Hello, Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
 
 /// What a server has for its viewers.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub enum Event {
         /// How many there are.
         steps: usize,
     },
+    /// It asks something of the server; to be [answered](super::Session::answered), at once or later.
+    Command(Command),
     /// It says how it looks there.
     Report(Report),
     /// It is over; nothing comes behind this.

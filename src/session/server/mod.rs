@@ -48,6 +48,8 @@ pub struct Session {
     epoch: Instant,
     state: State,
     answers: VecDeque<ServerControl>,
+    /// Commands that wait for their answer.
+    commands: usize,
     pongs: VecDeque<(u64, MediaTime)>,
     source: Option<(SourceState, Option<Text>)>,
     /// Asked for by silence, yet to be written.
@@ -98,6 +100,7 @@ impl Session {
                 until: now + HELLO_WITHIN,
             },
             answers: VecDeque::new(),
+            commands: 0,
             pongs: VecDeque::new(),
             source: None,
             ping: false,
@@ -226,6 +229,7 @@ impl Session {
                 | ClientControl::Ping { .. }
                 | ClientControl::Pong { .. }
                 | ClientControl::Report(_)
+                | ClientControl::Command(_)
                 | ClientControl::Unknown => Err(Misbehaviour::NoHello.into()),
             };
         }
@@ -259,6 +263,7 @@ impl Session {
                     self.core.tell(Event::Report(report));
                 }
             }
+            ClientControl::Command(command) => self.command(command)?,
             ClientControl::Goodbye { code, reason } => {
                 self.core.end(CloseReason::Peer { code, reason });
             }

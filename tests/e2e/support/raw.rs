@@ -138,7 +138,8 @@ impl Raw {
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Audio(_)
-            | Event::Source { .. } => {}
+            | Event::Source { .. }
+            | Event::Answer(_) => {}
         }
         None
     }
