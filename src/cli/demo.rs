@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Output, runtime, viewer, watch};
 use crate::{
     capture::{AudioSpec, VideoSpec},
-    config::{IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Bounds, IdentitySource, LINGER, MAX_VIEWERS, Serve},
     error::Error,
     server::Server,
     timeline::Limits,
@@ -51,6 +51,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         linger: LINGER,
         max_viewers: MAX_VIEWERS,
         trusted_proxies: Vec::new(),
+        bounds: Bounds::default(),
     };
     let runtime = runtime::build()?;
     let stop = CancellationToken::new();

@@ -1,10 +1,6 @@
 //! One viewer: his session, his share of a stream, and what is said of him.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
@@ -90,7 +86,7 @@ impl Peer {
                 match &self.group {
                     Some(group) => self.viewer.id = group.id(),
                     None => {
-                        warn!("as many viewers as --max-viewers allows: one more is sent away");
+                        self.groups.sends_away();
                         self.session.close(CloseCode::Busy, now);
                     }
                 }
@@ -126,7 +122,7 @@ impl Peer {
             server::Event::Closed(reason) => {
                 self.share = None;
                 match &reason {
-                    CloseReason::Failed(err) => warn!(%err, "lost"),
+                    CloseReason::Failed(err) => self.groups.misbehaved(err),
                     CloseReason::Cut | CloseReason::Silent => info!(?reason, "lost"),
                     CloseReason::Local(_) | CloseReason::Peer { .. } => info!(?reason, "left"),
                 }
@@ -269,6 +265,3 @@ fn why(reason: &CloseReason) -> String {
         CloseReason::Failed(err) => err.to_string(),
     }
 }
-
-/// How long viewers have to take a goodbye when the server stops.
-pub(super) const DRAIN: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tunnelcast::{
     capture::AudioSpec,
     client::{self, Ask, News, Outcome, Outside},
-    config::{IdentitySource, MAX_VIEWERS, Serve, Watch},
+    config::{Bounds, IdentitySource, MAX_VIEWERS, Serve, Watch},
     error::Error,
     playback::{Latency, Summary},
     present,
@@ -87,6 +87,7 @@ pub(crate) fn serve(video: &str) -> Serve {
         linger: Duration::from_millis(200),
         max_viewers: MAX_VIEWERS,
         trusted_proxies: Vec::new(),
+        bounds: Bounds::default(),
     }
 }
 
