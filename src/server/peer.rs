@@ -153,7 +153,7 @@ impl Peer {
 }
 
 impl Endpoint for Peer {
-    const INBOX: usize = 4 << 10;
+    const INBOX: usize = 0;
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
         self.session.handle(bytes, now)
