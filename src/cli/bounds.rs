@@ -13,6 +13,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = "What it takes on at most")]
 pub(super) struct Arguments {
     /// Viewers at once; more are told to come back later

@@ -55,7 +55,7 @@ pub(super) async fn keep(
             () = files.changed(RENEW) => {}
         }
         let (source, names) = (source.clone(), names.clone());
-        let read = tokio::task::spawn_blocking(move || load(&source, &names)).await;
+        let read = tokio::task::spawn_blocking(move || again(&source, &names)).await;
         match read {
             Ok(Ok(new)) => {
                 let (old, pin) = (identity.pin(), new.pin());
@@ -70,6 +70,17 @@ pub(super) async fn keep(
             Err(err) => warn!(%err, "the certificate could not be read again"),
         }
     }
+}
+
+/// Reads them again. A key that is gone is not made anew while links to it are about.
+fn again(source: &IdentitySource, names: &[String]) -> Result<Identity, TrustError> {
+    if let IdentitySource::Directory(dir) = source {
+        let path = dir.join("key.pem");
+        if !path.exists() {
+            return Err(TrustError::Missing { path });
+        }
+    }
+    load(source, names)
 }
 
 /// Those that `source` is in, if it is in any.

@@ -55,7 +55,8 @@ async fn play(viewer: &mut Raw, frames: u64) -> Got {
             Event::Closed(reason) => panic!("closed: {reason:?}"),
             Event::FrameEnd { frame, .. } => {
                 got.frames += 1;
-                got.left_out += last.map_or(0, |last| frame - last - 1);
+                // A frame may come again on another rung.
+                got.left_out += last.map_or(0, |last| frame.saturating_sub(last + 1));
                 last = Some(*frame);
             }
             Event::Welcome(_)
@@ -210,7 +211,7 @@ async fn a_session_cannot_be_guessed_nor_taken_with_its_name_alone() {
             resume: Some(Resume { session, secret }),
         })
     };
-    for n in 0..=255 {
+    for n in 0..64 {
         let secret = ResumeSecret::from_bytes([n; 32]);
         let guessed = match n % 2 {
             0 => session,
@@ -218,8 +219,8 @@ async fn a_session_cannot_be_guessed_nor_taken_with_its_name_alone() {
         };
         let (code, reason) = goodbye(dial(link, &knock(guessed, secret)).await).await;
         assert_eq!(code, CloseCode::Busy, "{reason}");
+        play(&mut viewer, 1).await;
     }
-    play(&mut viewer, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -274,7 +275,8 @@ async fn who_vanishes_inside_a_websocket_after_any_byte_leaves_nothing_behind() 
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let all = [&request[..], &message(&greeting)].concat();
     let outer = tokio_rustls::TlsConnector::from(outer);
-    for end in 0..=all.len() {
+    // Of the inner greeting, which is TLS's as in the other ways, after some.
+    for end in (0..request.len() + 80).chain((request.len() + 80..=all.len()).step_by(13)) {
         let tcp = TcpStream::connect((link.host.as_str(), link.port))
             .await
             .unwrap();

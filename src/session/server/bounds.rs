@@ -153,7 +153,7 @@ mod tests {
             now += Duration::from_millis(1);
             assert!(allowance.take(1, now));
         }
-        assert!(allowance.take(4000, now));
+        assert!(allowance.take(3999, now));
         assert!(!allowance.take(1, now));
         now += Duration::from_secs(3600);
         assert!(allowance.take(4000, now));
