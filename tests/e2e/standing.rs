@@ -187,7 +187,10 @@ fn connections_are_fewer_where_the_system_allows_fewer_open_files_and_that_is_sa
         dir.path().display()
     );
     let mut command = Command::new("sh");
-    command.args(["-c", &serve]).stdin(Stdio::null());
+    command
+        .args(["-c", &serve])
+        .env("TUNNELCAST_STATE", dir.path().join("state"))
+        .stdin(Stdio::null());
     let mut server = Program::spawn(command);
     server.event("listening");
     server.interrupt();
@@ -427,6 +430,7 @@ async fn systemd_hands_over_the_ports_and_is_told_how_the_service_is() {
     );
     let mut child = Command::new("sh")
         .args(["-c", &script])
+        .env("TUNNELCAST_STATE", dir.path().join("state"))
         .stdin(Stdio::from(OwnedFd::from(tcp)))
         .stderr(Stdio::from(OwnedFd::from(udp)))
         .stdout(Stdio::piped())
