@@ -6,8 +6,9 @@ use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
     playback::Latency,
+    session,
     timeline::Limits,
-    transport::{forwarded::Range, proxy::Proxy, race::Ways},
+    transport::{door, forwarded::Range, proxy::Proxy, race::Ways},
     trust::Link,
 };
 
@@ -47,6 +48,32 @@ pub struct Serve {
     pub trusted_proxies: Vec<Range>,
     /// Who may come in.
     pub access: Access,
+    /// What the server takes on, and how long it waits.
+    pub bounds: Bounds,
+}
+
+/// What a server takes on at most, and how long it waits for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections, and those of which it is not known yet what they want.
+    pub door: door::Bounds,
+    /// What each session may say.
+    pub session: session::server::Bounds,
+    /// For a handshake, and for each request behind it.
+    pub handshake: Duration,
+    /// For all goodbyes when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            door: door::Bounds::default(),
+            session: session::server::Bounds::default(),
+            handshake: Duration::from_secs(10),
+            drain: Duration::from_secs(2),
+        }
+    }
 }
 
 /// Who may come in to a server.

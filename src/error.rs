@@ -86,6 +86,12 @@ pub enum Error {
     /// The runtime could not be started.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
+    /// What was asked for cannot be served.
+    #[error("the configuration cannot be used: {0}")]
+    Config(Box<Self>),
+    /// A second signal came while the first was being obeyed.
+    #[error("ended at once, without a goodbye")]
+    Interrupted,
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
@@ -121,8 +127,14 @@ impl Error {
                 Status::Unreachable
             }
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
-            Self::Listen(_) | Self::Trust(_) | Self::Token(_) | Self::Proxy(_) => Status::Usage,
-            Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,
+            Self::Listen(_)
+            | Self::Trust(_)
+            | Self::Token(_)
+            | Self::Proxy(_)
+            | Self::Config(_) => Status::Usage,
+            Self::Runtime(_) | Self::Output(_) | Self::Playback(_) | Self::Interrupted => {
+                Status::Internal
+            }
             #[cfg(feature = "audio")]
             Self::Speaker(_) => Status::Internal,
         }

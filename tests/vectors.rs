@@ -379,6 +379,8 @@ fn the_limits_in_the_specification_are_those_of_the_code() {
     use tunnelcast::wire::limits as l;
     let rows = [
         ("body of a message", l::MAX_BODY),
+        ("nesting of JSON", l::MAX_DEPTH),
+        ("values in a control message", l::MAX_VALUES),
         ("name of a stream", l::MAX_STREAM_NAME),
         ("text", l::MAX_TEXT),
         ("versions in a hello", l::MAX_VERSIONS),

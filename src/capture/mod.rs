@@ -139,6 +139,17 @@ impl Keeper {
     }
 }
 
+/// Whether the files are there that would be read. Starts nothing, and asks no device.
+pub fn check_files(video: &VideoSpec, audio: &AudioSpec) -> Result<(), CaptureError> {
+    if let VideoSpec::File(path) = video {
+        file::look(path)?;
+    }
+    if let AudioSpec::File(path) = audio {
+        file::look(path)?;
+    }
+    Ok(())
+}
+
 /// Whether this looks as if it could be opened, without opening it for good: files are there and hold what they should,
 /// devices are listed. May take seconds.
 pub fn check(video: &VideoSpec, audio: &AudioSpec) -> Result<Tracks, CaptureError> {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Output, runtime, viewer, watch};
 use crate::{
     capture::{AudioSpec, VideoSpec},
-    config::{Access, IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Access, Bounds, IdentitySource, LINGER, MAX_VIEWERS, Serve},
     error::Error,
     server::Server,
     timeline::Limits,
@@ -52,6 +52,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         max_viewers: MAX_VIEWERS,
         trusted_proxies: Vec::new(),
         access: Access::default(),
+        bounds: Bounds::default(),
     };
     let runtime = runtime::build()?;
     let stop = CancellationToken::new();

@@ -3,6 +3,9 @@
 mod ask;
 mod bitrate;
 mod ctl;
+mod bounds;
+mod cert;
+mod config_file;
 mod demo;
 mod devices;
 mod doctor;
@@ -11,13 +14,14 @@ mod output;
 mod runtime;
 mod serve;
 mod token;
+mod systemd;
 mod viewer;
 mod watch;
 mod words;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::{error::Error, telemetry};
 
@@ -51,13 +55,46 @@ enum Verb {
     Ctl(ctl::Arguments),
     /// Make, list and take back tokens: who may watch, publish or administer a server
     Token(token::Arguments),
+    /// Show or renew the certificate of the server on this machine
+    Cert(cert::Arguments),
     /// List cameras with their formats, microphones and speakers
     Devices,
 }
 
+/// Options, and for `serve` what the environment and its configuration file say.
+fn parse() -> Result<Arguments, clap::Error> {
+    let command = Arguments::command().mut_subcommand("serve", config_file::with_environment);
+    let mut matches = command.clone().try_get_matches()?;
+    if let Some(file) = configuration(&matches) {
+        let mut filled = Ok(());
+        let command = command.mut_subcommand("serve", |serve| {
+            match config_file::with_file(serve.clone(), &file) {
+                Ok(serve) => serve,
+                Err(err) => {
+                    filled = Err(err);
+                    serve
+                }
+            }
+        });
+        filled?;
+        matches = command.try_get_matches()?;
+    }
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    if let Verb::Serve(serve) = &arguments.verb {
+        serve.make_sense()?;
+    }
+    Ok(arguments)
+}
+
+/// The file that `serve` is to read.
+fn configuration(matches: &ArgMatches) -> Option<PathBuf> {
+    let (_, serve) = matches.subcommand().filter(|(verb, _)| *verb == "serve")?;
+    serve.get_one("config").cloned()
+}
+
 /// Runs the program: parses the command line, does what it says, and gives the exit status.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match parse() {
         Ok(arguments) => arguments,
         Err(err) => {
             // clap prints help to standard output with status 0 and mistakes to standard error with status 2.
@@ -78,6 +115,7 @@ pub fn run() -> ExitCode {
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
         Verb::Ctl(ctl) => ctl::run(ctl, &output),
         Verb::Token(token) => token::run(token, &output),
+        Verb::Cert(cert) => cert::run(cert, &output),
         Verb::Devices => devices::run(&output),
     };
     match result {

@@ -6,14 +6,17 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, bitrate, runtime};
+use super::{
+    Output, bitrate, bounds,
+    runtime::{self, Hangups},
+    systemd::{self, State},
+};
 use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
-    config::{Access, IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Access, Bounds, IdentitySource, LINGER, Serve},
     error::Error,
-    server::{self, Notice, Server},
-    timeline::Limits,
+    server::{self, Notice, Server, Sockets},
     transport::forwarded::Range,
     trust,
 };
@@ -56,9 +59,6 @@ pub(super) struct Arguments {
     /// The most bits a second to each viewer, such as 5M or 800k
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
-    /// Viewers at once; more are told to come back later
-    #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
-    max_viewers: usize,
     /// Directory of the server's tokens, made at the first start
     #[arg(long, value_name = "DIR", default_value = "state")]
     state: PathBuf,
@@ -71,6 +71,28 @@ pub(super) struct Arguments {
     /// Proxy in front of the server that says where viewers are (PROXY protocol, X-Forwarded-For); may be given several times
     #[arg(long, value_name = "ADDR[/BITS]")]
     trusted_proxy: Vec<Range>,
+    /// Take these options from a TOML file, under the same names; what is given here, or in the environment as
+    /// TUNNELCAST_MAX_VIEWERS and so on, goes before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only look whether all this can be, and end: status 0 if so, 2 if not
+    #[arg(long)]
+    check_config: bool,
+    #[command(flatten)]
+    bounds: bounds::Arguments,
+}
+
+impl Arguments {
+    /// What the options' own rules do not see where they come from a file or the environment.
+    pub(super) fn make_sense(&self) -> Result<(), clap::Error> {
+        let missing = match (&self.cert, &self.key) {
+            (Some(_), None) => "cert without key",
+            (None, Some(_)) => "key without cert",
+            _ => return Ok(()),
+        };
+        let kind = clap::error::ErrorKind::MissingRequiredArgument;
+        Err(clap::Error::raw(kind, format!("{missing}\n")))
+    }
 }
 
 impl From<Arguments> for Serve {
@@ -90,17 +112,23 @@ impl From<Arguments> for Serve {
             quality: arguments.quality,
             max_fps: arguments.max_fps,
             max_bitrate: arguments.max_bitrate,
-            limits: Limits::default(),
+            limits: arguments.bounds.ring(),
             linger: LINGER,
-            max_viewers: arguments.max_viewers,
+            max_viewers: arguments.bounds.max_viewers,
             trusted_proxies: arguments.trusted_proxy,
             access: Access {
                 open: arguments.open,
                 state: Some(arguments.state),
                 audit_log: arguments.audit_log,
             },
+            bounds: Bounds::from(&arguments.bounds),
         }
     }
+}
+
+#[derive(Serialize)]
+struct Good {
+    ok: bool,
 }
 
 #[derive(Serialize)]
@@ -115,24 +143,43 @@ struct Listening {
 }
 
 pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
+    let check = arguments.check_config;
     let config = Serve::from(arguments);
+    if check {
+        server::check_config(&config).map_err(|err| Error::Config(Box::new(err)))?;
+        return output.event("config", &Good { ok: true }, "the configuration is good");
+    }
     if config.access.open {
         output.note("--open: whoever has this server's address may watch");
     }
-    runtime::block(|stop| serve(config, output, stop))
+    // Before there are threads.
+    let sockets = systemd::sockets();
+    runtime::block(|stop| serve(config, sockets, output, stop))
 }
 
 /// Serves until `stop`, and says what happens on `output`.
-async fn serve(config: Serve, output: &Output, stop: CancellationToken) -> Result<(), Error> {
+async fn serve(
+    config: Serve,
+    sockets: Sockets,
+    output: &Output,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let open = config.access.open;
+    let mut hangups = Hangups::new();
     let (mut server, mut notices) = tokio::select! {
-        started = Server::start(config) => started?,
+        started = Server::start_on(config, sockets) => started?,
         () = stop.cancelled() => return Ok(()),
     };
     announce(output, &server, open)?;
+    systemd::notify(State::Ready);
     let told = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
+            () = hangups.next() => {
+                systemd::notify(State::Reloading);
+                server.reload();
+                systemd::notify(State::Ready);
+            }
             err = server.failed() => break Err(err.into()),
             notice = notices.recv() => match notice {
                 Some(notice) => if let Err(err) = tell(output, &notice) {
@@ -142,6 +189,7 @@ async fn serve(config: Serve, output: &Output, stop: CancellationToken) -> Resul
             },
         }
     };
+    systemd::notify(State::Stopping);
     output.note("closing: the viewers are told");
     server.shutdown().await;
     told?;

@@ -7,7 +7,8 @@ use tokio::{sync::mpsc, time};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, debug, info_span};
 
-use super::{Shared, peer, serve};
+use super::{Shared, serve};
+use crate::transport::door::Seat;
 use crate::transport::{AcceptError, Incoming, Link, Listener, plain, quic};
 use crate::trust::Identity;
 
@@ -19,8 +20,9 @@ pub(super) async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskT
             incoming = listener.accept() => incoming,
         };
         let span = info_span!("viewer", addr = %incoming.peer());
-        let handshakes = upgrade(incoming, shared.identity.clone());
-        tasks.spawn(admit(handshakes, Arc::clone(&shared)).instrument(span));
+        let seat = incoming.seat();
+        let handshakes = upgrade(incoming, shared.identity.clone(), shared.bounds.handshake);
+        tasks.spawn(admit(handshakes, Some(seat), Arc::clone(&shared)).instrument(span));
     }
 }
 
@@ -40,8 +42,10 @@ pub(super) async fn accept_plain(
         };
         let span = info_span!("viewer", addr = %opened.peer);
         let sealed = shared.identity.sealed_server_config();
-        let handshake = async move { opened.seal(sealed, PATIENCE).await.map(Some) };
-        tasks.spawn(admit(handshake, Arc::clone(&shared)).instrument(span));
+        let within = shared.bounds.handshake;
+        let handshake = async move { opened.seal(sealed, within).await.map(Some) };
+        // Its connections have seats.
+        tasks.spawn(admit(handshake, None, Arc::clone(&shared)).instrument(span));
     }
 }
 
@@ -53,40 +57,45 @@ pub(super) async fn accept_quic(endpoint: quic::Endpoint, shared: Arc<Shared>, t
             incoming = endpoint.accept() => incoming,
         };
         let span = info_span!("viewer", addr = %incoming.peer());
-        let handshake = async move { incoming.handshake(PATIENCE).await.map(Some) };
-        tasks.spawn(admit(handshake, Arc::clone(&shared)).instrument(span));
+        let (seat, within) = (incoming.seat(), shared.bounds.handshake);
+        let handshake = async move { incoming.handshake(within).await.map(Some) };
+        tasks.spawn(admit(handshake, Some(seat), Arc::clone(&shared)).instrument(span));
     }
     // Until then its port is not free.
-    if time::timeout(peer::DRAIN, endpoint.idle()).await.is_err() {
+    if time::timeout(shared.bounds.drain, endpoint.idle())
+        .await
+        .is_err()
+    {
         debug!("some connections did not end");
     }
 }
 
 /// Takes a TCP connection through its handshakes; anybody but a viewer has his page.
-async fn upgrade(incoming: Incoming, identity: Identity) -> Result<Option<Link>, AcceptError> {
-    let secured = incoming
-        .handshake(identity.server_config(), PATIENCE)
-        .await?;
-    secured
-        .serve(identity.sealed_server_config(), PATIENCE)
-        .await
+async fn upgrade(
+    incoming: Incoming,
+    identity: Identity,
+    within: Duration,
+) -> Result<Option<Link>, AcceptError> {
+    let secured = incoming.handshake(identity.server_config(), within).await?;
+    secured.serve(identity.sealed_server_config(), within).await
 }
 
-/// Waits for `handshakes`; a viewer becomes a session.
+/// Waits for `handshakes`; a viewer becomes a session. The seat is kept until all is over.
 async fn admit(
     handshakes: impl Future<Output = Result<Option<Link>, AcceptError>>,
+    seat: Option<Arc<Seat>>,
     shared: Arc<Shared>,
 ) {
+    // Boxed, since they take more room than a session, which may last for days.
+    let handshakes = Box::pin(handshakes);
     let admitted = tokio::select! {
         () = shared.stop.cancelled() => return,
         admitted = handshakes => admitted,
     };
+    let over = seat.as_ref().and_then(|seat| seat.over());
     match admitted {
-        Ok(Some(link)) => serve(link, &shared).await,
+        Ok(Some(link)) => serve(link, over, &shared).await,
         Ok(None) => debug!("had an ordinary page"),
         Err(err) => debug!(%err, "not admitted"),
     }
 }
-
-/// For TLS, and for each request behind it.
-const PATIENCE: Duration = Duration::from_secs(10);

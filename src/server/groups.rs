@@ -13,9 +13,14 @@ use std::{
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use super::gate::Pass;
-use crate::wire::{Resume, ResumeSecret, SessionId, Text};
+use crate::{
+    session::SessionError,
+    transport::Seldom,
+    wire::{Resume, ResumeSecret, SessionId, Text},
+};
 
 /// All viewers' links, by the sessions on them.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(super) struct Groups {
     places: Arc<Semaphore>,
     /// How many links there may still be, also of those who have not said who they are.
     links: Arc<Semaphore>,
+    full: Seldom,
+    failed: Seldom,
 }
 
 #[derive(Debug)]
@@ -78,6 +85,8 @@ impl Groups {
             members: Mutex::default(),
             places: permits(most),
             links: permits(most.saturating_mul(2).saturating_add(SPARE)),
+            full: Seldom::default(),
+            failed: Seldom::default(),
         }
     }
 
@@ -161,6 +170,24 @@ impl Groups {
             entry.ended = Some(now);
         }
         last
+    }
+
+    /// Says that one had no place, but not for each of many.
+    pub(super) fn sends_away(&self) {
+        if let Some(times) = self.full.now() {
+            warn!(
+                times,
+                "as many viewers as --max-viewers allows: more are sent away"
+            );
+        }
+    }
+
+    /// Says how one broke the protocol; of many, of one a minute aloud.
+    pub(super) fn misbehaved(&self, err: &SessionError) {
+        match self.failed.now() {
+            Some(times) => warn!(%err, times, "lost"),
+            None => info!(%err, "lost"),
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {

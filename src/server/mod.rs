@@ -2,11 +2,15 @@
 
 mod accept;
 mod address;
+mod descriptors;
 mod gate;
 mod groups;
 mod ingest;
+mod keys;
+mod listen;
 mod peer;
 mod pictures;
+mod reload;
 mod sounds;
 
 use std::{
@@ -25,13 +29,18 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
     capture::{self, CaptureError, PipeEnd},
-    config::{AGENT, IdentitySource, Serve},
+    config::{AGENT, Bounds, Serve},
     drive,
     error::Error,
     hub::{Hub, Status, Stream},
     media::{Tracks, is_stream_name},
     session,
-    transport::{self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic},
+    transport::{
+        Link, Listener, Seldom,
+        door::{Door, Over},
+        forwarded::Proxies,
+        plain, quic,
+    },
     trust::{self, Identity},
     wire::{CloseCode, ResumeSecret, SessionId, Text},
 };
@@ -42,7 +51,10 @@ use self::{
     groups::Groups,
     ingest::Ingest,
     peer::Peer,
+    reload::Reload,
 };
+
+pub use self::{keys::check_config, listen::Sockets};
 
 /// A running server. Dropping it stops it without a goodbye; [`Server::shutdown`] is the polite way.
 #[derive(Debug)]
@@ -54,6 +66,8 @@ pub struct Server {
     stop: CancellationToken,
     tasks: TaskTracker,
     failed: oneshot::Receiver<CaptureError>,
+    reload: Reload,
+    drain: Duration,
 }
 
 /// Something a person may want to know.
@@ -129,6 +143,9 @@ struct Shared {
     gate: Arc<Gate>,
     /// The most for each viewer, in bits a second.
     max_bps: Option<u64>,
+    bounds: Bounds,
+    /// Of those who are told that they are too many.
+    turned_away: Seldom,
 }
 
 impl Server {
@@ -138,11 +155,24 @@ impl Server {
     ///
     /// # Errors
     /// What keeps it from starting: the source, the key, the address.
+    pub async fn start(config: Serve) -> Result<(Self, mpsc::Receiver<Notice>), Error> {
+        Self::start_on(config, Sockets::default()).await
+    }
+
+    /// The same on sockets that somebody else has bound.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
     #[expect(
         clippy::disallowed_methods,
         reason = "the epoch of the media clock is the moment the server starts"
     )]
-    pub async fn start(config: Serve) -> Result<(Self, mpsc::Receiver<Notice>), Error> {
+    pub async fn start_on(
+        config: Serve,
+        sockets: Sockets,
+    ) -> Result<(Self, mpsc::Receiver<Notice>), Error> {
+        let mut bounds = config.bounds;
+        descriptors::account_for(&mut bounds.door);
         let keeper = Arc::new(capture::Keeper::default());
         let tracks = check(&config).await?;
         let (fail, failed) = oneshot::channel();
@@ -154,13 +184,9 @@ impl Server {
         });
         keeper.listen(&config.video, &config.audio, on_end)?;
         let names: Vec<String> = config.host.iter().cloned().collect();
-        let identity = match &config.identity {
-            IdentitySource::Directory(dir) => Identity::load_or_create(dir, &names)?,
-            IdentitySource::Files { cert, key } => Identity::load(cert, key)?,
-            IdentitySource::Fresh => Identity::fresh()?,
-        };
+        let identity = keys::load(&config.identity, &names)?;
         let quic = config.quic.then(|| identity.quic_server_config());
-        let (listeners, endpoints) = listen(&config.listen, quic).await?;
+        let (listeners, endpoints) = listen::listen(&config.listen, quic, sockets).await?;
         let proxies: Proxies = config.trusted_proxies.iter().copied().collect();
         let addresses: Vec<SocketAddr> = listeners.iter().map(Listener::local).collect();
         let udp: Vec<SocketAddr> = endpoints.iter().map(quic::Endpoint::local).collect();
@@ -179,6 +205,14 @@ impl Server {
         let epoch = Instant::now();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let reload = Reload::default();
+        tasks.spawn(keys::keep(
+            identity.clone(),
+            config.identity,
+            names,
+            reload.clone(),
+            stop.clone(),
+        ));
         let follower = follow(Arc::clone(&stream), notices.clone(), stop.clone());
         tasks.spawn(follower.instrument(info_span!("source", name = stream.name())));
         let ingest = Ingest {
@@ -206,12 +240,16 @@ impl Server {
             groups: Arc::new(Groups::new(config.max_viewers)),
             gate: Arc::clone(&gate),
             max_bps: config.max_bitrate,
+            bounds,
+            turned_away: Seldom::default(),
         });
         tasks.spawn(gate.follow(stop.clone()).instrument(info_span!("tokens")));
-        let (table, opened) = plain::Table::new();
+        let door = Door::new(bounds.door, proxies.clone());
+        let (table, opened) = plain::Table::new(door.clone());
         tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {
             let listener = listener
+                .behind(door.clone())
                 .with_sessions(table.clone())
                 .trusting(proxies.clone());
             let span = info_span!("listener", addr = %listener.local());
@@ -219,6 +257,7 @@ impl Server {
         }
         for endpoint in endpoints {
             let span = info_span!("endpoint", addr = %endpoint.local());
+            let endpoint = endpoint.behind(door.clone());
             let accepts = accept_quic(endpoint, Arc::clone(&shared), tasks.clone());
             tasks.spawn(accepts.instrument(span));
         }
@@ -231,6 +270,8 @@ impl Server {
                 stop,
                 tasks,
                 failed,
+                reload,
+                drain: bounds.drain,
             },
             told,
         ))
@@ -270,11 +311,16 @@ impl Server {
         self.udp.clone()
     }
 
+    /// Reads again what is kept in files: the key and the certificate. Nobody's session ends for it.
+    pub fn reload(&self) {
+        self.reload.now();
+    }
+
     /// Says goodbye to every viewer, closes the source, and waits until that is done, but not for long.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.tasks.close();
-        if time::timeout(peer::DRAIN, self.tasks.wait()).await.is_err() {
+        if time::timeout(self.drain, self.tasks.wait()).await.is_err() {
             warn!("some viewers did not take their goodbye");
         }
     }
@@ -305,48 +351,6 @@ async fn check(config: &Serve) -> Result<Tracks, Error> {
     let (video, audio) = (config.video.clone(), config.audio.clone());
     let checked = tokio::task::spawn_blocking(move || capture::check(&video, &audio)).await;
     Ok(checked.map_err(|err| Error::Runtime(std::io::Error::other(err)))??)
-}
-
-/// Where viewers come: over TLS, and, with `quic`, over QUIC on the same port numbers. A server that was there a moment
-/// ago may still be saying goodbye over UDP, so that port is waited for, a little.
-async fn listen(
-    addresses: &[SocketAddr],
-    quic: Option<Arc<rustls::ServerConfig>>,
-) -> Result<(Vec<Listener>, Vec<quic::Endpoint>), Error> {
-    for _ in 0..TRIES {
-        match bind(addresses, quic.clone()) {
-            Err(Error::Listen(ListenError::InUse {
-                protocol: Protocol::Udp,
-                ..
-            })) => time::sleep(BETWEEN).await,
-            done => return done,
-        }
-    }
-    bind(addresses, quic)
-}
-
-fn bind(
-    addresses: &[SocketAddr],
-    quic: Option<Arc<rustls::ServerConfig>>,
-) -> Result<(Vec<Listener>, Vec<quic::Endpoint>), Error> {
-    let Some(quic) = quic else {
-        if addresses.is_empty() {
-            return Ok((vec![Listener::bind_all(trust::DEFAULT_PORT)?], Vec::new()));
-        }
-        let bound: Result<Vec<Listener>, _> =
-            addresses.iter().map(|addr| Listener::bind(*addr)).collect();
-        return Ok((bound?, Vec::new()));
-    };
-    let congestion = quic::Congestion::default();
-    if addresses.is_empty() {
-        let (tcp, udp) = transport::both::bind_all(trust::DEFAULT_PORT, &quic, congestion)?;
-        return Ok((vec![tcp], vec![udp]));
-    }
-    let bound: Result<Vec<(Listener, quic::Endpoint)>, _> = addresses
-        .iter()
-        .map(|addr| transport::both::bind(*addr, &quic, congestion))
-        .collect();
-    Ok(bound?.into_iter().unzip())
 }
 
 fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust::Link {
@@ -392,7 +396,7 @@ fn follow(
 }
 
 #[expect(clippy::disallowed_methods, reason = "a session begins now")]
-async fn serve(link: Link, shared: &Shared) {
+async fn serve(link: Link, over: Option<Over>, shared: &Shared) {
     let (Some(session), Some(resume)) = (random(), random()) else {
         warn!("the system has no random numbers");
         return;
@@ -407,7 +411,9 @@ async fn serve(link: Link, shared: &Shared) {
     };
     let ident = (offer.session, offer.resume.clone());
     let now = Instant::now();
-    let mut session = session::server::Session::new(offer, shared.epoch, now).asking();
+    let mut session = session::server::Session::new(offer, shared.epoch, now)
+        .bounded(shared.bounds.session, now)
+        .asking();
     if let Some(round_trip) = link.round_trip() {
         session = session.with_round_trip(round_trip);
     }
@@ -415,8 +421,14 @@ async fn serve(link: Link, shared: &Shared) {
         session = session.with_datagrams(now);
     }
     let place = shared.groups.link();
-    if place.is_none() {
-        warn!("twice as many connections as --max-viewers allows: one more is sent away");
+    if place.is_none() || over.is_some() {
+        if let Some(times) = shared.turned_away.now() {
+            let why = over.map_or_else(
+                || "twice as many connections as --max-viewers allows".to_owned(),
+                |over| over.to_string(),
+            );
+            warn!(times, "sent away: {why}");
+        }
         session.close(CloseCode::Busy, now);
     }
     let hub = Arc::clone(&shared.hub);
@@ -441,6 +453,3 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 }
 
 const NOTICES: usize = 256;
-/// For a UDP port that is in use.
-const TRIES: u32 = 10;
-const BETWEEN: Duration = Duration::from_millis(50);

@@ -2,10 +2,7 @@
 
 mod commands;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -151,7 +148,7 @@ impl Peer {
                         self.admit(&group.who().pass, now);
                     }
                     None => {
-                        warn!("as many viewers as --max-viewers allows: one more is sent away");
+                        self.groups.sends_away();
                         self.session.close(CloseCode::Busy, now);
                     }
                 }
@@ -275,7 +272,7 @@ impl Peer {
             server::Event::Closed(reason) => {
                 self.share = None;
                 match &reason {
-                    CloseReason::Failed(err) => warn!(%err, "lost"),
+                    CloseReason::Failed(err) => self.groups.misbehaved(err),
                     CloseReason::Cut | CloseReason::Silent => info!(?reason, "lost"),
                     CloseReason::Local(_) | CloseReason::Peer { .. } => info!(?reason, "left"),
                 }
@@ -306,7 +303,7 @@ impl Peer {
 }
 
 impl Endpoint for Peer {
-    const INBOX: usize = 4 << 10;
+    const INBOX: usize = 0;
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
         self.session.handle(bytes, now)
@@ -461,6 +458,3 @@ fn why(reason: &CloseReason) -> String {
         CloseReason::Failed(err) => err.to_string(),
     }
 }
-
-/// How long viewers have to take a goodbye when the server stops.
-pub(super) const DRAIN: Duration = Duration::from_secs(2);

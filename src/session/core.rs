@@ -1,7 +1,7 @@
 //! What both sides have in common: messages come in, events go out, a peer that falls silent, the end.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -121,16 +121,16 @@ impl<E> Core<E> {
         self.ending.tell(reason);
     }
 
-    /// Notices what time has brought: that `wait`, until when and how long it was, is over, or that the peer is silent.
-    /// Whether to ask for a sign of life.
-    pub(super) fn watch(&mut self, wait: Option<(Instant, Duration)>, now: Instant) -> bool {
+    /// Notices what time has brought: that `wait`, until when and with what for an end, is over, or that the peer is
+    /// silent. Whether to ask for a sign of life.
+    pub(super) fn watch(&mut self, wait: Option<(Instant, SessionError)>, now: Instant) -> bool {
         if !self.is_open() {
             return false;
         }
-        if let Some((until, length)) = wait
+        if let Some((until, error)) = wait
             && now >= until
         {
-            self.fail(SessionError::Silent(length), now);
+            self.fail(error, now);
             return false;
         }
         match self.silence.poll(now) {

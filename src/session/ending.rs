@@ -81,9 +81,9 @@ impl Ending {
     pub(super) fn fail(&mut self, error: SessionError, now: Instant) {
         let reason = match &error {
             SessionError::Silent(_) => CloseReason::Silent,
-            SessionError::Misbehaved { .. } | SessionError::Incompatible(_) => {
-                CloseReason::Failed(error.clone())
-            }
+            SessionError::Misbehaved { .. }
+            | SessionError::Incompatible(_)
+            | SessionError::Idle(_) => CloseReason::Failed(error.clone()),
         };
         self.say(error.code(), Text::new(&error.to_string()), reason, now);
     }

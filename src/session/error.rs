@@ -23,6 +23,9 @@ pub enum SessionError {
     /// The path went quiet: reconnect with growing pauses.
     #[error("no sign of life for {0:?}")]
     Silent(Duration),
+    /// It lives, but watches nothing: whoever wants something can come again.
+    #[error("nothing was watched for {0:?}")]
+    Idle(Duration),
 }
 
 /// What both sides must have in common.
@@ -97,6 +100,9 @@ pub enum Misbehaviour {
     /// More wishes than are answered in the time.
     #[error("more messages than can be answered")]
     Flood,
+    /// More a second, over some seconds, than anybody needs.
+    #[error("more {0} a second than are taken")]
+    TooMuch(&'static str),
 }
 
 impl SessionError {
@@ -106,6 +112,7 @@ impl SessionError {
             Self::Misbehaved { .. } => CloseCode::Misbehaved,
             Self::Incompatible(_) => CloseCode::Incompatible,
             Self::Silent(_) => CloseCode::Silent,
+            Self::Idle(_) => CloseCode::Done,
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Timeline {
 }
 
 /// How much a [`Timeline`] keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Frames and sound older than this, against the newest, go.
     pub span: Duration,

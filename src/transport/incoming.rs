@@ -1,18 +1,17 @@
 //! A connection that has come in, until it is known what it wants.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::base::Base;
+use super::door::{Over, Place, Seat};
 use super::forwarded::Proxies;
 use super::link::RECORD;
 use super::plain::Table;
@@ -60,6 +59,9 @@ impl Incoming {
         let accept = async {
             let viewer = proxies.in_front(&mut tcp, peer).await;
             let viewer = viewer.map_err(AcceptError::Proxied)?;
+            if viewer != peer {
+                place.seat().comes_from(viewer.ip());
+            }
             let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
                 session.set_buffer_limit(Some(RECORD))
             });
@@ -80,6 +82,11 @@ impl Incoming {
     /// The other side's address, which may be a proxy's.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The connection's seat, to be kept as long as the connection is.
+    pub fn seat(&self) -> Arc<Seat> {
+        self.place.seat()
     }
 }
 
@@ -107,6 +114,9 @@ pub enum AcceptError {
     /// It took too long.
     #[error("too slow")]
     Slow,
+    /// There are too many already.
+    #[error("turned away: {0}")]
+    Over(Over),
     /// Too many others came while it was taking its time.
     #[error("gave way to newer connections")]
     Crowded,
@@ -128,95 +138,4 @@ pub enum AcceptError {
     /// It went away.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// Those who have not said yet what they want: at most [`MOST`], since each costs a socket and some memory.
-///
-/// When one too many comes, the one who has taken longest gives way. To keep others out that way takes 512 connections
-/// in the time that an honest viewer needs for a handshake.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Crowd(Arc<Mutex<Waiting>>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    next: u64,
-    places: BTreeMap<u64, Arc<Notify>>,
-}
-
-impl Crowd {
-    pub(super) fn enter(&self) -> Place {
-        let left = Arc::new(Notify::new());
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = waiting.next;
-        waiting.next += 1;
-        waiting.places.insert(number, Arc::clone(&left));
-        if waiting.places.len() > MOST
-            && let Some((_, oldest)) = waiting.places.pop_first()
-        {
-            oldest.notify_one();
-        }
-        Place {
-            crowd: self.clone(),
-            number,
-            left,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.places.len()
-    }
-}
-
-/// A place in the crowd, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Place {
-    crowd: Crowd,
-    number: u64,
-    left: Arc<Notify>,
-}
-
-impl Place {
-    /// Runs `work` for as long as the place is ours.
-    pub(super) async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T, AcceptError> {
-        tokio::select! {
-            biased;
-            done = work => Ok(done),
-            () = self.left.notified() => Err(AcceptError::Crowded),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut waiting = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.places.remove(&self.number);
-    }
-}
-
-/// The most connections that may still be on their way to a link or a page.
-const MOST: usize = 512;
-
-#[cfg(test)]
-mod tests {
-    use std::future::{pending, ready};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn one_too_many_makes_the_oldest_leave() {
-        let crowd = Crowd::default();
-        let mut places: Vec<Place> = (0..MOST).map(|_| crowd.enter()).collect();
-        drop(places.remove(0));
-        places.push(crowd.enter());
-        assert!(places[0].hold(ready(())).await.is_ok());
-        places.push(crowd.enter());
-        assert!(matches!(
-            places[0].hold(pending::<()>()).await,
-            Err(AcceptError::Crowded)
-        ));
-        assert!(places[1].hold(ready(())).await.is_ok());
-        drop(places);
-        assert!(crowd.0.lock().unwrap().places.is_empty());
-    }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
+use super::door::Door;
 use super::forwarded::Proxies;
-use super::incoming::{Crowd, Incoming};
+use super::incoming::Incoming;
 use super::plain::Table;
+use super::seldom::Seldom;
 use super::tcp;
 
 /// A TCP port that viewers come to.
@@ -18,21 +20,31 @@ use super::tcp;
 pub struct Listener {
     tcp: TcpListener,
     local: SocketAddr,
-    crowd: Crowd,
+    door: Door,
     sessions: Option<Table>,
     proxies: Proxies,
+    over: Seldom,
+    stuck: Seldom,
 }
 
 impl Listener {
     /// Listens on an address; port 0 takes any that is free, and `[::]` takes IPv4 as well. Call inside tokio.
     pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::new(Protocol::Tcp, addr, source);
-        let tcp = socket(addr).map_err(failed)?;
-        let local = tcp.local_addr().map_err(failed)?;
+        socket(addr)
+            .and_then(Self::on)
+            .map_err(|source| ListenError::new(Protocol::Tcp, addr, source))
+    }
+
+    /// Listens on a socket that somebody else has bound, systemd for example. Call inside tokio.
+    pub fn on(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let tcp = TcpListener::from_std(socket)?;
         Ok(Self {
+            local: tcp.local_addr()?,
             tcp,
-            local,
-            crowd: Crowd::default(),
+            door: Door::default(),
+            over: Seldom::default(),
+            stuck: Seldom::default(),
             sessions: None,
             proxies: Proxies::default(),
         })
@@ -60,20 +72,34 @@ impl Listener {
         Self { proxies, ..self }
     }
 
+    /// The same, letting in no more than this door does.
+    #[must_use]
+    pub fn behind(self, door: Door) -> Self {
+        Self { door, ..self }
+    }
+
     /// The next connection. Says nothing about who it is: nothing has been read yet.
     ///
-    /// Never fails: what goes wrong with one connection is not ours to worry about, and when the system has no more
-    /// sockets this waits and tries again. Cancel-safe.
+    /// Never fails: what goes wrong with one connection is not ours to worry about, who is one too many is turned away
+    /// here, and when the system has no more sockets this waits and tries again. Cancel-safe.
     pub async fn accept(&self) -> Incoming {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.tcp.accept().await {
                 Ok((stream, peer)) => {
+                    let place = match self.door.enter(Some(peer.ip())) {
+                        Ok(place) => place,
+                        Err(over) => {
+                            if let Some(times) = self.over.now() {
+                                tracing::warn!(%peer, times, "turned away: {over}");
+                            }
+                            continue;
+                        }
+                    };
                     if let Err(error) = tcp::tune(&stream) {
                         tracing::debug!(%peer, %error, "gone before it was accepted");
                         continue;
                     }
-                    let place = self.crowd.enter();
                     let (sessions, proxies) = (self.sessions.clone(), self.proxies.clone());
                     return Incoming::new(stream, peer, place, sessions, proxies);
                 }
@@ -81,7 +107,9 @@ impl Listener {
                     tracing::debug!(%error, "gone before it was accepted");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, pause_ms = pause.as_millis(), "cannot accept viewers");
+                    if let Some(times) = self.stuck.now() {
+                        tracing::warn!(%error, times, "cannot accept viewers: trying again");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -95,7 +123,7 @@ impl Listener {
     }
 }
 
-fn socket(addr: SocketAddr) -> io::Result<TcpListener> {
+fn socket(addr: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(addr),
         Type::STREAM,
@@ -108,10 +136,9 @@ fn socket(addr: SocketAddr) -> io::Result<TcpListener> {
     // two servers share the port.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full};
@@ -53,21 +53,28 @@ impl Secured {
             sessions,
             proxies,
         } = self;
+        let seat = place.seat();
         let mut place = Some(place);
         let visit = Arc::new(Visit::new(sessions));
         let upgraded = Arc::new(OnceLock::new());
         let service = {
             let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+            let seat = Arc::clone(&seat);
             service_fn(move |mut request: Request<Body>| {
                 let (upgraded, visit) = (Arc::clone(&upgraded), Arc::clone(&visit));
+                let over = seat.over();
                 // Only what comes by way of who reads HTTP can have been forwarded by him.
                 let viewer = proxies.forwarded(request.headers(), peer);
                 async move {
-                    if let Some(answer) = visit.answer(&mut request, viewer).await {
+                    if over.is_none()
+                        && let Some(answer) = visit.answer(&mut request, viewer).await
+                    {
                         return Ok(answer);
                     }
                     let response = match wanted(&request) {
+                        Wanted::Page if over.is_some() => busy(),
                         Wanted::Page => page(&request),
+                        // Whether there is room for him is the session's to say.
                         Wanted::Link(kind, response) => {
                             // Behind it no other request is read.
                             let _first = upgraded.set((kind, viewer));
@@ -90,6 +97,11 @@ impl Secured {
             .await?
             .map_err(AcceptError::Http)?;
         let mut tls = parts.io.into_inner().into_inner();
+        if let Some((_, viewer)) = upgraded.get()
+            && *viewer != peer
+        {
+            seat.comes_from(viewer.ip());
+        }
         match upgraded.get() {
             Some((Upgrade::Tunnel, _)) => {
                 let early = BytesMut::from(parts.read_buf);
@@ -164,6 +176,25 @@ fn page(request: &Request<Body>) -> Response<Full<Bytes>> {
     } else {
         (StatusCode::NOT_FOUND, "Not found", "There is no such page.")
     };
+    let mut response = html(status, title, words);
+    if !known {
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
+}
+
+/// For those who are too many.
+fn busy() -> Response<Full<Bytes>> {
+    let words = "There are too many visitors just now. Come back in a minute.";
+    let mut response = html(StatusCode::SERVICE_UNAVAILABLE, "Busy", words);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn html(status: StatusCode, title: &str, words: &str) -> Response<Full<Bytes>> {
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -177,9 +208,6 @@ fn page(request: &Request<Body>) -> Response<Full<Bytes>> {
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    if !known {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
     response
 }
 

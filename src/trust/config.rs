@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::ResolvesServerCert;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, NamedGroup, ServerConfig};
 
@@ -81,29 +80,28 @@ pub(super) fn client(
     Ok(Arc::new(config))
 }
 
-/// How a server speaks with this key and certificate.
-pub fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustError> {
-    server(hybrid(), key, ALPN)
+/// How a server speaks with these keys and certificates.
+pub fn server_config(keys: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, TrustError> {
+    server(hybrid(), keys, ALPN)
 }
 
-/// How a server speaks with this key and certificate inside a connection that ends elsewhere.
+/// How a server speaks with these keys and certificates inside a connection that ends elsewhere.
 pub(super) fn sealed_server_config(
-    key: Arc<CertifiedKey>,
+    keys: Arc<dyn ResolvesServerCert>,
 ) -> Result<Arc<ServerConfig>, TrustError> {
-    server(hybrid(), key, SEALED_ALPN)
+    server(hybrid(), keys, SEALED_ALPN)
 }
 
 /// How a server speaks with these ciphers.
 pub(super) fn server(
     provider: Arc<CryptoProvider>,
-    key: Arc<CertifiedKey>,
+    keys: Arc<dyn ResolvesServerCert>,
     alpn: &[u8],
 ) -> Result<Arc<ServerConfig>, TrustError> {
-    let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
-        .with_cert_resolver(resolver);
+        .with_cert_resolver(keys);
     config.alpn_protocols = vec![alpn.to_vec()];
     // Tickets hold the session themselves, so viewers who never return cost no memory; one each is enough.
     config.ticketer = aws_lc_rs::Ticketer::new()?;

@@ -1,5 +1,7 @@
 //! The little that is read from a certificate beyond its key: until when it is valid and who issued it.
 
+use std::net::IpAddr;
+
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// When the certificate ends; `None` if it is damaged.
@@ -15,6 +17,51 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<OffsetDateTime> {
     validity.next()?;
     let (tag, text) = validity.next()?;
     timestamp(tag, text)
+}
+
+/// The host names and addresses in the certificate; none of those behind one that is damaged.
+pub(super) fn names(certificate: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut list = Der(alternatives(certificate).unwrap_or_default());
+    while let Some((tag, value)) = list.next() {
+        match tag {
+            DNS_NAME => names.push(printable(&String::from_utf8_lossy(value), 253)),
+            IP_ADDRESS => names.extend(
+                match (<[u8; 4]>::try_from(value), <[u8; 16]>::try_from(value)) {
+                    (Ok(four), _) => Some(IpAddr::from(four).to_string()),
+                    (_, Ok(sixteen)) => Some(IpAddr::from(sixteen).to_string()),
+                    _ => None,
+                },
+            ),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The list in the extension that has a certificate's names.
+fn alternatives(certificate: &[u8]) -> Option<&[u8]> {
+    let mut tbs = Der(Der(Der(certificate).expect(SEQUENCE)?).expect(SEQUENCE)?);
+    let extensions = loop {
+        let (tag, value) = tbs.next()?;
+        if tag == EXTENSIONS {
+            break value;
+        }
+    };
+    let mut extensions = Der(Der(extensions).expect(SEQUENCE)?);
+    loop {
+        let mut extension = Der(extensions.expect(SEQUENCE)?);
+        if extension.expect(OID)? != ALTERNATIVE_NAMES {
+            continue;
+        }
+        let (tag, value) = extension.next()?;
+        let value = if tag == BOOLEAN {
+            extension.expect(OCTETS)?
+        } else {
+            value
+        };
+        return Der(value).expect(SEQUENCE);
+    }
 }
 
 /// What a distinguished name (without its outer SEQUENCE) calls itself: `CN (O)`, or as much of it as there is.
@@ -135,6 +182,8 @@ fn timestamp(tag: u8, text: &[u8]) -> Option<OffsetDateTime> {
     Some(PrimitiveDateTime::new(date.ok()?, time.ok()?).assume_utc())
 }
 
+const BOOLEAN: u8 = 0x01;
+const OCTETS: u8 = 0x04;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALISED_TIME: u8 = 0x18;
@@ -143,6 +192,13 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 /// `[0]`, constructed: the version of a certificate newer than v1.
 const VERSION: u8 = 0xa0;
+/// `[3]`, constructed.
+const EXTENSIONS: u8 = 0xa3;
+/// `[2]` and `[7]` of a general name.
+const DNS_NAME: u8 = 0x82;
+const IP_ADDRESS: u8 = 0x87;
+/// 2.5.29.17
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 /// 2.5.4.3
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// 2.5.4.10
@@ -159,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_a_certificate_are_those_that_it_was_made_for() {
+        let given = ["cam.example.org", "192.0.2.7", "2001:db8::1"].map(String::from);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(given.clone()).unwrap();
+        assert_eq!(names(params.self_signed(&key).unwrap().der()), given);
+        let none = rcgen::CertificateParams::default();
+        assert!(names(none.self_signed(&key).unwrap().der()).is_empty());
+    }
+
+    #[test]
     fn damaged_certificates_give_nothing() {
         let key = rcgen::KeyPair::generate().unwrap();
         let cert = rcgen::CertificateParams::default()
@@ -168,6 +234,7 @@ mod tests {
         for end in 0..cert.der().len() {
             assert_eq!(not_after(&cert.der()[..end]), None);
             name(&cert.der()[..end]);
+            names(&cert.der()[..end]);
         }
     }
 }

@@ -51,6 +51,17 @@ pub enum TrustError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A private key of somebody else.
+    #[error(
+        "the private key {path} belongs to another user (number {owner}): try `chown $(id -u) {path}`, or run as that user",
+        path = .path.display()
+    )]
+    KeyOwner {
+        /// The key file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// A file without a certificate in PEM.
     #[error("{path} holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", path = .path.display())]
     NoCertificate {

@@ -10,19 +10,20 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 use time::OffsetDateTime;
 use webpki::EndEntityCert;
 
+use super::current::Current;
 use super::{Pin, TrustError, config, der, pem, quic, store};
 use crate::file::{Access, Created};
 
 /// Who a server is. Cheap to clone.
 #[derive(Clone)]
 pub struct Identity {
-    pin: Pin,
-    valid_until: Option<SystemTime>,
+    current: Arc<Current>,
     server: Arc<ServerConfig>,
     quic: Arc<ServerConfig>,
     sealed: Arc<ServerConfig>,
@@ -48,14 +49,59 @@ impl Identity {
     /// The identity in two PEM files that somebody else looks after: a chain with the server's certificate first, and
     /// its private key.
     ///
-    /// Fails if either is missing, unreadable, damaged, or does not belong to the other. A key that others may read
-    /// is used, with a warning: how it is kept is not ours to decide.
+    /// Fails if either is missing, unreadable, damaged, or does not belong to the other, or if everybody on this machine
+    /// may read the key. Its owner's group may: that is how keys are kept that several servers use.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, TrustError> {
         let certified = pem::load(cert, key, &config::provider())?;
-        if store::exposure(key)? & 0o007 != 0 {
-            tracing::warn!(key = %key.display(), "everybody on this machine can read the private key");
+        let mode = store::exposure(key)?;
+        if mode & 0o007 != 0 {
+            return Err(TrustError::KeyExposed {
+                path: key.to_path_buf(),
+                mode: mode | 0o600,
+            });
         }
         Self::new(certified)
+    }
+
+    /// The identity in `dir`, as [`load_or_create`](Self::load_or_create) has left it there; `None` if there is none.
+    /// Nothing is made or changed.
+    ///
+    /// Fails if others may read the key, or if key or certificate are damaged.
+    pub fn existing(dir: &Path) -> Result<Option<Self>, TrustError> {
+        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        if store::read(&key)?.is_none() {
+            return Ok(None);
+        }
+        check(&key)?;
+        if store::read(&cert)?.is_none() {
+            return Ok(None);
+        }
+        Self::new(pem::load(&cert, &key, &config::provider())?).map(Some)
+    }
+
+    /// Makes the certificate in `dir` anew on the same key, with the names that it has and these; all of it if there is
+    /// none.
+    pub fn renew(dir: &Path, names: &[String]) -> Result<Self, TrustError> {
+        let mut all = match Self::existing(dir) {
+            Ok(found) => found.map(|found| found.names()).unwrap_or_default(),
+            // A damaged certificate is one more reason for another.
+            Err(TrustError::NoCertificate { .. } | TrustError::BadCertificate { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        all.extend_from_slice(names);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "certificates are valid in wall time"
+        )]
+        let now = SystemTime::now();
+        Self::make(dir, &all_names(&all)?, now, |_| false)
+    }
+
+    /// The host names and addresses in the certificate.
+    pub fn names(&self) -> Vec<String> {
+        let shown = self.current.get();
+        let leaf = shown.certified.cert.first();
+        leaf.map(|leaf| der::names(leaf)).unwrap_or_default()
     }
 
     /// A new identity that lives no longer than this value.
@@ -77,13 +123,21 @@ impl Identity {
     }
 
     /// The hash of the key, as it stands in links.
-    pub const fn pin(&self) -> Pin {
-        self.pin
+    pub fn pin(&self) -> Pin {
+        self.current.get().pin
     }
 
     /// When the certificate ends, if it can be read.
-    pub const fn valid_until(&self) -> Option<SystemTime> {
-        self.valid_until
+    pub fn valid_until(&self) -> Option<SystemTime> {
+        self.current.get().valid_until
+    }
+
+    /// Shows the certificate of `other` from now on, and proves its key, in all configurations that were given out and
+    /// in all clones; connections that stand are as they were. Whether that is another certificate than before.
+    pub fn adopt(&self, other: &Self) -> bool {
+        let new = other.current.get();
+        let old = self.current.set(new.clone());
+        old.certified.cert != new.certified.cert || old.pin != new.pin
     }
 
     /// How to speak TLS as this server.
@@ -107,6 +161,16 @@ impl Identity {
         now: SystemTime,
     ) -> Result<Self, TrustError> {
         let names = all_names(names)?;
+        Self::make(dir, &names, now, |certified| serves(certified, &names, now))
+    }
+
+    /// What is in `dir`, made where it is missing; the certificate also if it is not `good`.
+    fn make(
+        dir: &Path,
+        names: &[String],
+        now: SystemTime,
+        good: impl FnOnce(&CertifiedKey) -> bool,
+    ) -> Result<Self, TrustError> {
         store::private_dir(dir)?;
         let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
 
@@ -117,15 +181,9 @@ impl Identity {
                 Created::Existed => {}
             }
         }
-        let mode = store::exposure(&key)?;
-        if mode != 0 {
-            return Err(TrustError::KeyExposed {
-                path: key,
-                mode: mode | 0o600,
-            });
-        }
+        check(&key)?;
         match pem::load(&cert, &key, &config::provider()) {
-            Ok(certified) if serves(&certified, &names, now) => return Self::new(certified),
+            Ok(certified) if good(&certified) => return Self::new(certified),
             Ok(_)
             | Err(
                 TrustError::Missing { .. }
@@ -138,20 +196,20 @@ impl Identity {
         let text = store::read(&key)?.unwrap_or_default();
         let pair = KeyPair::from_pem(&String::from_utf8_lossy(&text))
             .map_err(|_| TrustError::BadKey { path: key.clone() })?;
-        let pem = issue(&pair, &names, now)?.pem();
+        let pem = issue(&pair, names, now)?.pem();
         store::replace(&cert, pem.as_bytes(), Access::Public)?;
         tracing::info!(cert = %cert.display(), "made a new certificate");
         Self::new(pem::load(&cert, &key, &config::provider())?)
     }
 
     fn new(certified: Arc<CertifiedKey>) -> Result<Self, TrustError> {
-        let leaf = certified.end_entity_cert()?;
+        let current = Arc::new(Current::new(certified)?);
+        let resolver = || Arc::clone(&current) as Arc<dyn ResolvesServerCert>;
         Ok(Self {
-            pin: Pin::of_certificate(leaf)?,
-            valid_until: der::not_after(leaf).map(SystemTime::from),
-            server: config::server_config(Arc::clone(&certified))?,
-            sealed: config::sealed_server_config(Arc::clone(&certified))?,
-            quic: quic::server_config(certified)?,
+            server: config::server_config(resolver())?,
+            sealed: config::sealed_server_config(resolver())?,
+            quic: quic::server_config(resolver())?,
+            current,
         })
     }
 }
@@ -159,10 +217,23 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
-            .field("pin", &self.pin)
-            .field("valid_until", &self.valid_until)
+            .field("pin", &self.pin())
+            .field("valid_until", &self.valid_until())
             .finish_non_exhaustive()
     }
+}
+
+/// Is this key ours, and nobody else's to read?
+fn check(key: &Path) -> Result<(), TrustError> {
+    store::is_ours(key)?;
+    let mode = store::exposure(key)?;
+    if mode == 0 {
+        return Ok(());
+    }
+    Err(TrustError::KeyExposed {
+        path: key.to_path_buf(),
+        mode: mode | 0o600,
+    })
 }
 
 /// `localhost`, this machine, and the names given, each once.
@@ -307,6 +378,23 @@ mod tests {
                 first.pin()
             );
         }
+    }
+
+    #[test]
+    fn renewing_keeps_the_key_and_the_names_and_a_running_server_takes_it_over() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Identity::existing(dir.path()).unwrap().is_none());
+        let named = ["cam.example.org".into(), "192.0.2.7".into()];
+        let running = Identity::load_or_create(dir.path(), &named).unwrap();
+        let renewed = Identity::renew(dir.path(), &["other.example".into()]).unwrap();
+        assert_eq!(renewed.pin(), running.pin());
+        for name in ["cam.example.org", "192.0.2.7", "other.example"] {
+            assert!(renewed.names().contains(&name.to_owned()), "{name}");
+        }
+        assert!(running.adopt(&renewed));
+        assert_eq!(running.names(), renewed.names());
+        let again = Identity::existing(dir.path()).unwrap().unwrap();
+        assert!(!running.adopt(&again));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ([`Policy::SystemOrKnown`]). Only an [`OuterClient`] asks for nothing: inside its connections is another.
 
 mod config;
+mod current;
 mod der;
 mod error;
 mod identity;

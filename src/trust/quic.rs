@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
 use rustls::quic::Suite;
-use rustls::sign::CertifiedKey;
+use rustls::server::ResolvesServerCert;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::config::{client, provider, server};
@@ -49,9 +49,11 @@ pub fn quic_client_config(policy: Policy, host: &str, port: u16) -> Result<QuicC
     Ok(QuicClient { config, verifier })
 }
 
-/// How a server speaks QUIC with this key and certificate.
-pub(super) fn server_config(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, TrustError> {
-    server(one_cipher(), key, QUIC_ALPN)
+/// How a server speaks QUIC with these keys and certificates.
+pub(super) fn server_config(
+    keys: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, TrustError> {
+    server(one_cipher(), keys, QUIC_ALPN)
 }
 
 /// The cipher that the standard prescribes for the first packets, which are secret from nobody (RFC 9001, 5.2).

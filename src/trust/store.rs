@@ -78,6 +78,32 @@ pub(super) fn exposure(path: &Path) -> Result<u32, TrustError> {
     }
 }
 
+/// Fails if somebody else than us, or the administrator, owns the file, who could put another in its place at any time.
+pub(super) fn is_ours(path: &Path) -> Result<(), TrustError> {
+    #[cfg(unix)]
+    {
+        let meta = fs::metadata(path).map_err(|source| TrustError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let owner = std::os::unix::fs::MetadataExt::uid(&meta);
+        if !owns(owner, rustix::process::geteuid().as_raw()) {
+            return Err(TrustError::KeyOwner {
+                path: path.to_path_buf(),
+                owner,
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+#[cfg(unix)]
+const fn owns(owner: u32, we: u32) -> bool {
+    owner == we || owner == 0
+}
+
 /// The most bytes of a certificate chain, a key or a list of servers.
 const LIMIT: u64 = 1 << 20;
 
@@ -100,6 +126,17 @@ mod tests {
             assert!(link.is_symlink());
             assert_eq!(read(&path).unwrap().as_deref(), Some(&b"two"[..]));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_is_ours_or_the_administrator_s() {
+        assert!(owns(1000, 1000) && owns(0, 1000) && owns(0, 0));
+        assert!(!owns(1001, 1000) && !owns(1000, 0));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create(&path, b"one", Access::Private).unwrap();
+        is_ours(&path).unwrap();
     }
 
     #[test]

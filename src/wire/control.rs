@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::head::put_message;
+use super::limits::{MAX_DEPTH, MAX_VALUES};
 use super::{
     Answer, CloseCode, Command, Hello, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text,
     WireError,
@@ -223,11 +224,14 @@ impl ServerControl {
     }
 }
 
-/// serde_json bounds the nesting (128 levels), the message's length bounds the rest.
+/// The message's length bounds what it may hold; what it would cost to build that is bounded here, before any is built.
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
     // serde would read an enum from an array too; the protocol says object.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(WireError::Control { column: 1 });
+    }
+    if let Some(column) = excess(body) {
+        return Err(WireError::Control { column });
     }
     serde_json::from_slice(body).map_err(|error| WireError::Control {
         column: error.column(),
@@ -246,6 +250,58 @@ fn encode<T: Serialize>(control: &T, out: &mut BytesMut) -> Result<(), WireError
     })
 }
 
+/// Where a text that may be JSON nests deeper, or holds more values, than anybody says. Looks at every byte once, and
+/// keeps nothing.
+fn excess(body: &[u8]) -> Option<usize> {
+    let (mut depth, mut values) = (0_usize, 0_usize);
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in body.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                depth += 1;
+                values += 1;
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
+            _ => {}
+        }
+        if depth > MAX_DEPTH || values > MAX_VALUES {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
 const fn yes() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(value: &str) -> Result<ClientControl, WireError> {
+        ClientControl::decode(format!(r#"{{"type":"dance","with":{value}}}"#).as_bytes())
+    }
+
+    #[test]
+    fn depth_and_number_of_values_are_bounded_and_what_is_quoted_does_not_count() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(unknown(&nested(MAX_DEPTH - 1)), Ok(ClientControl::Unknown));
+        let column = br#"{"type":"dance","with":"#.len() + MAX_DEPTH;
+        assert_eq!(
+            unknown(&nested(MAX_DEPTH)),
+            Err(WireError::Control { column })
+        );
+        let list = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+        assert_eq!(unknown(&list(MAX_VALUES - 2)), Ok(ClientControl::Unknown));
+        assert!(unknown(&list(MAX_VALUES - 1)).is_err());
+        let quoted = format!(r#""{}\"{}""#, "[{,".repeat(3000), nested(50));
+        assert_eq!(unknown(&quoted), Ok(ClientControl::Unknown));
+        assert!(unknown("]]]]}}}}").is_err());
+    }
 }

@@ -41,6 +41,12 @@ pub use crate::media::MAX_STREAM_NAME;
 /// The most bytes in a text that is shown to people; a longer one is cut.
 pub const MAX_TEXT: usize = 256;
 
+/// The deepest that objects and lists may stand in one another in a control message.
+pub const MAX_DEPTH: usize = 16;
+
+/// The most values in a control message, of all its objects and lists.
+pub const MAX_VALUES: usize = 2048;
+
 /// The most versions that a hello may offer.
 pub const MAX_VERSIONS: usize = 16;
 

@@ -28,7 +28,7 @@ fn open() -> Serve {
     config
 }
 
-fn hello() -> BytesMut {
+pub(crate) fn hello() -> BytesMut {
     control(&ClientControl::Hello(Hello {
         versions: vec![1],
         agent: Text::new("hostile"),
@@ -36,13 +36,13 @@ fn hello() -> BytesMut {
     }))
 }
 
-fn control(control: &ClientControl) -> BytesMut {
+pub(crate) fn control(control: &ClientControl) -> BytesMut {
     let mut out = BytesMut::new();
     control.encode(&mut out).unwrap();
     out
 }
 
-fn subscribe() -> BytesMut {
+pub(crate) fn subscribe() -> BytesMut {
     control(&ClientControl::Subscribe {
         stream: "live".parse().unwrap(),
         video: true,
@@ -60,7 +60,7 @@ fn message(kind: u8, body: &[u8]) -> BytesMut {
 }
 
 /// Reads until the server's goodbye and the end of the link behind it.
-async fn goodbye(mut link: Link) -> (CloseCode, String) {
+pub(crate) async fn goodbye(mut link: Link) -> (CloseCode, String) {
     let (mut inbox, mut nothing) = (BytesMut::new(), BytesMut::new());
     let mut deframer = Deframer::new();
     let mut said = None;
@@ -85,7 +85,7 @@ async fn goodbye(mut link: Link) -> (CloseCode, String) {
 }
 
 /// After all that: a viewer like any other.
-async fn still_plays(link: &trust::Link) {
+pub(crate) async fn still_plays(link: &trust::Link) {
     let mut viewer = TestViewer::start(watch(link));
     viewer.connected().await;
     viewer.frames(5).await;
@@ -352,5 +352,5 @@ async fn tls_by(connector: &TlsConnector, link: &trust::Link) -> TlsStream<TcpSt
     soon("a handshake", handshake).await.unwrap()
 }
 
-const UPGRADE: &[u8] =
+pub(crate) const UPGRADE: &[u8] =
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tunnelcast\r\n\r\n";

@@ -89,7 +89,7 @@ pub(in crate::capture) fn check_audio(path: &Path) -> Result<(), FileError> {
 }
 
 /// What can be said without ffmpeg.
-fn look(path: &Path) -> Result<(), FileError> {
+pub(in crate::capture) fn look(path: &Path) -> Result<(), FileError> {
     let unreadable = |source: io::Error| {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::NotFound {

@@ -19,7 +19,7 @@ use crate::media::{CHANNELS, Image, SAMPLE_RATE, SoundBlock, VideoFrame};
 mod check;
 
 pub use check::FileError;
-pub(super) use check::{check_audio, check_video};
+pub(super) use check::{check_audio, check_video, look};
 
 /// A playing file. Dropping it kills ffmpeg and joins the thread.
 #[derive(Debug)]

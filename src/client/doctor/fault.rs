@@ -33,6 +33,8 @@ fn of_viewer(error: &Error) -> Trouble {
         | Error::Playback(_)
         | Error::NoWindow
         | Error::Runtime(_)
+        | Error::Config(_)
+        | Error::Interrupted
         | Error::Output(_) => Trouble::Here,
         #[cfg(feature = "audio")]
         Error::Speaker(_) => Trouble::Here,

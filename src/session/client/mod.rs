@@ -208,7 +208,11 @@ impl Session {
             return Output::Event(event);
         }
         // A ping goes out each second, so there is no need to ask for a sign of life.
-        let _ask = self.core.watch(self.waits(), now);
+        let _ask = self.core.watch(
+            self.waits()
+                .map(|(until, length)| (until, SessionError::Silent(length))),
+            now,
+        );
         if !self.core.is_open() {
             return self.core.end_step::<ClientControl>(now, out, Event::Closed);
         }

@@ -123,8 +123,10 @@ impl Session {
     /// A viewer's datagrams tell what came of the server's. They are no sign of life: those are counted where nothing
     /// is lost.
     fn take_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), Fault> {
+        self.upward.bytes(datagram.len(), now)?;
         let mut datagram = Datagram::open(datagram)?;
         while let Some(raw) = datagram.pull()? {
+            self.upward.message(now)?;
             let Some(kind) = Kind::from_wire(raw.kind) else {
                 continue;
             };

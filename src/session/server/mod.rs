@@ -2,6 +2,7 @@
 
 mod ahead;
 mod begun;
+mod bounds;
 mod cap;
 mod datagrams;
 mod door;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use self::ahead::Ahead;
+use self::bounds::Upward;
 use self::cap::Cap;
 use self::flight::Flight;
 use self::frames::{Complete, Frames};
@@ -33,6 +35,7 @@ use crate::wire::{
     Ack, ClientControl, CloseCode, Kind, Message, Raw, ServerControl, SourceState, Text,
 };
 
+pub use bounds::Bounds;
 pub use datagrams::Whole;
 pub use event::{Admission, Event, Offer, Subscription};
 
@@ -67,6 +70,8 @@ pub struct Session {
     pace: Pace,
     cap: Cap,
     ahead: Ahead,
+    bounds: Bounds,
+    upward: Upward,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,12 @@ const MAX_PONGS: usize = 4;
 impl Session {
     /// A viewer's link has just come up. `epoch` is zero of the media clock.
     pub fn new(offer: Offer, epoch: Instant, now: Instant) -> Self {
+        let bounds = Bounds {
+            hello: HELLO_WITHIN,
+            idle: None,
+            bytes: None,
+            messages: None,
+        };
         Self {
             core: Core::new(now),
             offer,
@@ -114,6 +125,8 @@ impl Session {
             pace: Pace::new(now),
             cap: Cap::default(),
             ahead: Ahead::default(),
+            upward: Upward::new(&bounds, now),
+            bounds,
         }
     }
 
@@ -125,8 +138,12 @@ impl Session {
 
     /// Takes all of `bytes`, which were read from the link. After an error poll until it is closed.
     pub fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
+        let within = self.upward.bytes(bytes.len(), now);
         self.core.push(bytes);
-        self.take(now)
+        let at = self.core.bytes_received();
+        within
+            .map_err(|what| SessionError::Misbehaved { at, what })
+            .and_then(|()| self.take(now))
             .inspect_err(|error| self.core.fail(error.clone(), now))
     }
 
@@ -150,11 +167,9 @@ impl Session {
         if let Some(event) = self.core.next_event() {
             return Output::Event(event);
         }
-        let hello = match self.state {
-            State::Hello { until } => Some((until, HELLO_WITHIN)),
-            State::Door | State::Idle | State::Streaming => None,
-        };
-        self.ping |= self.core.watch(hello, now);
+        let wait = self.wait(now);
+        let wait_until = wait.as_ref().map(|(until, _)| *until);
+        self.ping |= self.core.watch(wait, now);
         if !self.core.is_open() {
             return self.core.end_step::<ServerControl>(now, out, Event::Closed);
         }
@@ -173,11 +188,10 @@ impl Session {
                 return Output::Send;
             }
         }
-        let hello = hello.map(|(until, _)| until);
         let streaming = self.state == State::Streaming;
         let parcels = self.parcels.as_mut().filter(|_| streaming);
         let beat = parcels.map(|parcels| parcels.beat(now));
-        let deadline = [hello, capped, beat, Some(self.core.deadline())];
+        let deadline = [wait_until, capped, beat, Some(self.core.deadline())];
         Output::Idle(deadline.into_iter().flatten().min())
     }
 
@@ -191,7 +205,9 @@ impl Session {
         while self.state != State::Door
             && let Some((at, raw)) = self.core.pull(now)?
         {
-            self.message(raw, now)
+            let within = self.upward.message(now).map_err(Fault::from);
+            within
+                .and_then(|()| self.message(raw, now))
                 .map_err(|fault| fault.into_error(at))?;
         }
         self.bound_waiting()

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsStream;
 
 use super::{MOST_UNREAD, Ready};
@@ -70,7 +70,8 @@ impl Link {
         let end = async {
             self.tls.write_all(last).await?;
             self.tls.shutdown().await?;
-            let mut rest = [0; 4096];
+            // Small, since it is kept in the task of everybody who may once be shut down.
+            let mut rest = [0; 256];
             // Bounded by time; whatever else the other side says, or how it ends, is of no interest any more.
             while self.tls.read(&mut rest).await.is_ok_and(|n| n > 0) {}
             Ok(())
@@ -163,13 +164,7 @@ impl Link {
                 None => Poll::Pending,
             };
         }
-        if read_into.capacity() - read_into.len() < LEAST_ROOM {
-            read_into.reserve(match self.tls {
-                TlsStream::Client(_) => RECORD,
-                TlsStream::Server(_) => LEAST_ROOM,
-            });
-        }
-        let read = ready!(pin!(self.tls.read_buf(read_into)).poll(cx));
+        let read = ready!(self.poll_read_some(cx, read_into));
         Poll::Ready(match (read, self.broken.take()) {
             (Ok(n), broken) if n > 0 => {
                 self.broken = broken;
@@ -179,6 +174,25 @@ impl Link {
             (Ok(_), None) => Ok(Ready::Eof),
             (Err(error), None) => Err(error),
         })
+    }
+
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        read_into: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        if read_into.capacity() - read_into.len() < LEAST_ROOM {
+            if let TlsStream::Server(tls) = &mut self.tls {
+                // Of many who say nothing, none keeps room for what he may say; what is said is little, and copied.
+                let mut room = [0; LEAST_ROOM];
+                let mut room = ReadBuf::new(&mut room);
+                ready!(Pinned::new(tls).poll_read(cx, &mut room))?;
+                read_into.extend_from_slice(room.filled());
+                return Poll::Ready(Ok(room.filled().len()));
+            }
+            read_into.reserve(RECORD);
+        }
+        pin!(self.tls.read_buf(read_into)).poll(cx)
     }
 
     fn poll_write(

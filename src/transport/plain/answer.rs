@@ -21,7 +21,8 @@ use super::query::{self, Asked, Id};
 use super::session::Session;
 use super::table::Table;
 use super::{MOST_UP, Mode};
-use crate::transport::incoming::{AcceptError, Place};
+use crate::transport::AcceptError;
+use crate::transport::door::Place;
 
 /// A page, or what comes down.
 pub(in crate::transport) type Answer = Response<Either<Full<Bytes>, Down>>;

@@ -15,6 +15,7 @@ use super::query::Id;
 use super::session::{Downward, Session};
 use super::{Mode, ROOM};
 use crate::transport::base::Base;
+use crate::transport::door::Door;
 use crate::transport::sealed::seal;
 use crate::transport::{AcceptError, Kind, Link};
 
@@ -27,6 +28,8 @@ pub struct Table(Arc<Shared>);
 struct Shared {
     rows: Mutex<Rows>,
     opened: mpsc::Sender<Opened>,
+    /// Where each counts once more, since it has several connections, and may have them from several addresses.
+    door: Door,
     /// One for each session, which ends with it.
     tasks: TaskTracker,
 }
@@ -89,12 +92,14 @@ impl Standing {
 }
 
 impl Table {
-    /// A table, and where its sessions come out. When nobody takes them any more, none begins.
-    pub fn new() -> (Self, mpsc::Receiver<Opened>) {
+    /// A table, and where its sessions come out. When nobody takes them any more, none begins; nor when the door lets
+    /// nobody in.
+    pub fn new(door: Door) -> (Self, mpsc::Receiver<Opened>) {
         let (opened, taken) = mpsc::channel(MOST_OPENED);
         let shared = Shared {
             rows: Mutex::default(),
             opened,
+            door,
             tasks: TaskTracker::new(),
         };
         (Self(Arc::new(shared)), taken)
@@ -106,7 +111,8 @@ impl Table {
         rows.sessions.get(&id).map(|(_, session)| session.clone())
     }
 
-    /// Begins a session, whose oldest sibling gives way if too many are half open. `None` if the id is taken.
+    /// Begins a session, whose oldest sibling gives way if too many are half open. `None` if the id is taken, or if there
+    /// are too many from there.
     ///
     /// What comes down is the caller's to read if it comes down as one answer.
     pub(super) fn begin(
@@ -118,6 +124,7 @@ impl Table {
         if self.0.opened.is_closed() {
             return None;
         }
+        let seat = self.0.door.session(peer.ip())?;
         let mut rows = self.rows();
         let number = rows.next;
         let Entry::Vacant(row) = rows.sessions.entry(id) else {
@@ -154,6 +161,7 @@ impl Table {
         let table = self.clone();
         self.0.tasks.spawn(async move {
             run.await;
+            drop(seat);
             let mut rows = table.rows();
             rows.half_open.remove(&number);
             rows.remove(id, number);

@@ -10,8 +10,9 @@ use rustls::ServerConfig;
 use socket2::{Domain, Socket, Type};
 
 use super::{Congestion, only_cipher, settings};
-use crate::transport::incoming::{AcceptError, Crowd, Place};
-use crate::transport::{Link, ListenError, Protocol};
+use crate::transport::door::{Door, Place, Seat};
+use crate::transport::seldom::Seldom;
+use crate::transport::{AcceptError, Link, ListenError, Protocol};
 
 /// A UDP port that viewers come to.
 #[derive(Debug)]
@@ -20,7 +21,8 @@ pub struct Endpoint {
     local: SocketAddr,
     congestion: Congestion,
     cipher: Mutex<Option<&'static str>>,
-    crowd: Crowd,
+    door: Door,
+    over: Seldom,
 }
 
 impl Endpoint {
@@ -32,25 +34,40 @@ impl Endpoint {
         config: &Arc<ServerConfig>,
         congestion: Congestion,
     ) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::new(Protocol::Udp, addr, source);
-        let socket = socket(addr).map_err(failed)?;
-        let settings = settings::server(Arc::clone(config), congestion)
-            .ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        socket(addr)
+            .and_then(|socket| Self::on(socket, config, congestion))
+            .map_err(|source| ListenError::new(Protocol::Udp, addr, source))
+    }
+
+    /// Listens on a socket that somebody else has bound, systemd for example. Call inside tokio.
+    pub fn on(
+        socket: std::net::UdpSocket,
+        config: &Arc<ServerConfig>,
+        congestion: Congestion,
+    ) -> io::Result<Self> {
+        let settings =
+            settings::server(Arc::clone(config), congestion).ok_or(io::ErrorKind::Unsupported)?;
         let quic = quinn::Endpoint::new(
             EndpointConfig::default(),
             Some(settings),
             socket,
             Arc::new(TokioRuntime),
-        )
-        .map_err(failed)?;
-        let local = quic.local_addr().map_err(failed)?;
+        )?;
+        let local = quic.local_addr()?;
         Ok(Self {
             quic,
             local,
             congestion,
             cipher: Mutex::new(only_cipher(config.crypto_provider())),
-            crowd: Crowd::default(),
+            door: Door::default(),
+            over: Seldom::default(),
         })
+    }
+
+    /// The same, letting in no more than this door does.
+    #[must_use]
+    pub fn behind(self, door: Door) -> Self {
+        Self { door, ..self }
     }
 
     /// The next connection. Says nothing about who it is, but while many wait at once, only those come whose address
@@ -63,17 +80,30 @@ impl Endpoint {
                 tracing::warn!(local = %self.local, "no more viewers over UDP");
                 return std::future::pending().await;
             };
-            if self.crowd.len() >= CROWDED && !quic.remote_address_validated() {
+            let known = quic.remote_address_validated();
+            if self.door.waiting() >= CROWDED && !known {
                 // Nothing is kept of him until he comes again with what he is sent now.
                 let _ = quic.retry();
                 continue;
             }
+            let peer = quic.remote_address();
+            // Whoever writes a stranger's address on his packets shall not use up the stranger's share.
+            let place = match self.door.enter(known.then(|| peer.ip())) {
+                Ok(place) => place,
+                Err(over) => {
+                    if let Some(times) = self.over.now() {
+                        tracing::warn!(%peer, times, "turned away: {over}");
+                    }
+                    quic.refuse();
+                    continue;
+                }
+            };
             let cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
             return Incoming {
-                peer: quic.remote_address(),
                 quic,
+                peer,
                 cipher: *cipher,
-                place: self.crowd.enter(),
+                place,
             };
         }
     }
@@ -113,12 +143,13 @@ impl Incoming {
     pub async fn handshake(self, within: Duration) -> Result<Link, AcceptError> {
         let Self {
             quic,
-            peer: _,
+            peer,
             cipher,
             place,
         } = self;
         let work = async {
             let connection = quic.accept()?.await?;
+            place.seat().comes_from(peer.ip());
             let (send, receive) = connection.accept_bi().await?;
             Ok((connection, send, receive))
         };
@@ -133,6 +164,11 @@ impl Incoming {
     /// The other side's address.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The connection's seat, to be kept as long as the connection is.
+    pub fn seat(&self) -> Arc<Seat> {
+        self.place.seat()
     }
 }
 

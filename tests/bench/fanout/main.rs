@@ -12,6 +12,7 @@
 )]
 
 mod nginx;
+#[allow(dead_code, reason = "knock has more use for it")]
 mod process;
 mod viewer;
 
@@ -141,7 +142,7 @@ impl std::fmt::Display for Percentiles {
 
 /// A server that nobody watches.
 fn unwatched(over: Duration) -> Result<Cost, Box<dyn std::error::Error>> {
-    let server = Server::start(&video())?;
+    let server = Server::start_with(&video(), &[])?;
     std::thread::sleep(WARM_UP);
     let before = server.cost()?;
     std::thread::sleep(over);
@@ -150,7 +151,7 @@ fn unwatched(over: Duration) -> Result<Cost, Box<dyn std::error::Error>> {
 
 /// A server and so many viewers that read as fast as they are sent, and decode nothing.
 fn watched(viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Error>> {
-    let server = Server::start(&video())?;
+    let server = Server::start_with(&video(), &[])?;
     let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
     std::thread::sleep(WARM_UP);
     let (before, read) = (server.cost()?, crowd.read()?);
@@ -166,7 +167,7 @@ fn watched(viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Er
 
 /// How old frames are at all viewers but one, before he stops reading and while he does.
 fn stalled(viewers: usize, over: Duration) -> Result<[Vec<f64>; 2], Box<dyn std::error::Error>> {
-    let server = Server::start(&video())?;
+    let server = Server::start_with(&video(), &[])?;
     let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
     std::thread::sleep(WARM_UP);
     crowd.ages();
@@ -182,7 +183,7 @@ fn stalled(viewers: usize, over: Duration) -> Result<[Vec<f64>; 2], Box<dyn std:
 
 /// What a connection takes in memory that has shaken hands and said nothing, in KiB.
 fn only_tls(connections: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let server = Server::start(&video())?;
+    let server = Server::start_with(&video(), &[])?;
     // What the first handshakes of all leave behind is nobody's.
     drop(viewer::Silent::gather(connections.min(4), server.link())?);
     let before = server.cost()?.rss_kib;
@@ -193,7 +194,7 @@ fn only_tls(connections: usize) -> Result<f64, Box<dyn std::error::Error>> {
 
 /// Viewers come and go; once a minute what the server takes.
 fn come_and_go(over: Duration) -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::start(&video())?;
+    let server = Server::start_with(&video(), &[])?;
     let mut crowd: std::collections::VecDeque<viewer::Crowd> = (0..CROWD)
         .map(|_| viewer::Crowd::gather(1, server.link()))
         .collect::<Result<_, _>>()?;

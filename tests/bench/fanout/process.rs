@@ -17,7 +17,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(video: &str) -> Result<Self> {
+    /// With these options besides.
+    pub(crate) fn start_with(video: &str, options: &[&str]) -> Result<Self> {
         let certificates = tempfile::tempdir()?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_tunnelcast"))
             .args([
@@ -34,6 +35,7 @@ impl Server {
             .arg(certificates.path())
             .arg("--state")
             .arg(certificates.path().join("state"))
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -64,6 +66,10 @@ impl Server {
             link,
             _certificates: certificates,
         })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) const fn link(&self) -> &Link {

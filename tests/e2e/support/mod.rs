@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tunnelcast::{
     capture::AudioSpec,
     client::{self, Ask, News, Outcome, Outside},
-    config::{Access, IdentitySource, MAX_VIEWERS, Serve, Watch},
+    config::{Access, Bounds, IdentitySource, MAX_VIEWERS, Serve, Watch},
     error::Error,
     playback::{Latency, Summary},
     present,
@@ -88,6 +88,7 @@ pub(crate) fn serve(video: &str) -> Serve {
         max_viewers: MAX_VIEWERS,
         trusted_proxies: Vec::new(),
         access: Access::default(),
+        bounds: Bounds::default(),
     }
 }
 

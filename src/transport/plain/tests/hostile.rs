@@ -1,6 +1,8 @@
 //! Requests that no viewer of ours makes, or that a box on the way makes twice.
 
 use super::*;
+use crate::transport::door::{Bounds, Door};
+use crate::transport::forwarded::Proxies;
 use crate::transport::plain::query::Id;
 use crate::transport::plain::{MOST_UP, PREAMBLE, table};
 
@@ -180,7 +182,11 @@ async fn a_post_that_waits_is_told_when_the_session_ends() {
 
 #[tokio::test]
 async fn sessions_that_are_half_open_are_bounded_and_the_oldest_gives_way() {
-    let (table, opened) = Table::new();
+    let wide = Bounds {
+        connections_per_address: usize::MAX,
+        ..Bounds::default()
+    };
+    let (table, opened) = Table::new(Door::new(wide, Proxies::default()));
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let mut first = None;
     for _ in 0..2000 {

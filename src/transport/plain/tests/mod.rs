@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::client::{Error, begin};
 use super::{Mode, Opened, Table, Visit};
-use crate::transport::incoming::Crowd;
+use crate::transport::door::Door;
 use crate::transport::tcp;
 
 /// Turns a hang into a failure.
@@ -38,7 +38,7 @@ struct Server {
     addr: SocketAddr,
     table: Table,
     opened: mpsc::Receiver<Opened>,
-    crowd: Crowd,
+    door: Door,
     /// Connections that have come so far.
     came: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -60,19 +60,19 @@ impl Server {
     async fn with(limits: Limits) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (table, opened) = Table::new();
-        let crowd = Crowd::default();
+        let (table, opened) = Table::new(Door::default());
+        let door = Door::default();
         let came = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
-            let (table, crowd, came) = (table.clone(), crowd.clone(), Arc::clone(&came));
+            let (table, door, came) = (table.clone(), door.clone(), Arc::clone(&came));
             async move {
                 let mut connections = JoinSet::new();
                 loop {
                     let (stream, peer) = listener.accept().await.unwrap();
                     came.fetch_add(1, Ordering::SeqCst);
                     let visit = Arc::new(Visit::new(Some(table.clone())));
-                    connections.spawn(serve(stream, peer, visit, crowd.clone(), limits));
+                    connections.spawn(serve(stream, peer, visit, door.clone(), limits));
                 }
             }
         });
@@ -80,7 +80,7 @@ impl Server {
             addr,
             table,
             opened,
-            crowd,
+            door,
             came,
             _tasks: tasks,
         }
@@ -103,13 +103,7 @@ impl Server {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    visit: Arc<Visit>,
-    crowd: Crowd,
-    limits: Limits,
-) {
+async fn serve(stream: TcpStream, peer: SocketAddr, visit: Arc<Visit>, door: Door, limits: Limits) {
     tcp::tune(&stream).unwrap();
     let service = service_fn(|mut request: Request<hyper::body::Incoming>| {
         let visit = Arc::clone(&visit);
@@ -127,7 +121,7 @@ async fn serve(
         .header_read_timeout(limits.head)
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(visit.gated(stream, tcp::poll_hungry)), service);
-    let mut place = Some(crowd.enter());
+    let mut place = Some(door.enter(None).unwrap());
     let _ended = visit.stay(&mut place, limits.visit, connection).await;
 }
 

@@ -1,6 +1,7 @@
 //! How long connections last, and the whole of it through a port with TLS.
 
 use super::*;
+use crate::transport::door::Door;
 use crate::transport::plain::connect;
 use crate::transport::{AcceptError, Listener};
 use crate::trust::{Identity, Policy, client_config};
@@ -22,7 +23,7 @@ async fn connections_of_a_viewer_leave_the_crowd_and_outlast_every_visit() {
         assert_eq!(within(viewer.read_u32()).await.unwrap(), round);
     }
     // A lane that has carried nothing is a stranger's until it does.
-    eventually(|| server.crowd.len() == 0).await;
+    eventually(|| server.door.waiting() == 0).await;
     assert!(server.connections() <= 4);
 }
 
@@ -47,7 +48,7 @@ async fn a_session_that_nobody_vouches_for_lasts_as_long_as_a_visit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_comes_in_through_a_port_where_viewers_and_pages_come_too() {
     let identity = Arc::new(Identity::fresh().unwrap());
-    let (table, mut opened) = Table::new();
+    let (table, mut opened) = Table::new(Door::default());
     let listener = Listener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let addr = listener.local();
     let listener = listener.with_sessions(table.clone());
