@@ -123,6 +123,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["transport"]),
     ("tokio_tungstenite", &["transport"]),
     ("ppp", &["transport"]),
+    ("toml", &["cli"]),
+    ("listenfd", &["cli"]),
 ];
 
 /// Words that mark unfinished work or a look inside, wherever they stand.

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use process::{Cost, Server};
+use process::Server;
 use tunnelcast::trust::Link;
 
 fn main() -> Result<(), Box<dyn Error>> {
