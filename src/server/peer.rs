@@ -125,7 +125,11 @@ impl Peer {
             self.group = self.groups.resume(resume, self.ident.clone(), now);
             if let Some(group) = self.group.clone() {
                 self.viewer.id = group.id();
-                self.admit(&group.who().pass, now);
+                // It may have been taken back a moment ago, when this link was not yet one of his.
+                match self.gate.over(&group.who().pass) {
+                    Some(refusal) => self.refuse(refusal, hello.token.as_ref(), now),
+                    None => self.admit(&group.who().pass, now),
+                }
                 return;
             }
         }

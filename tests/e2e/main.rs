@@ -10,6 +10,7 @@
 )]
 
 mod cli;
+mod ctl;
 mod doctor;
 mod film;
 mod hostile_servers;
