@@ -20,6 +20,18 @@ pub struct Bounds {
     pub messages: Option<u64>,
 }
 
+impl Bounds {
+    /// None but for the hello.
+    pub(super) const fn only_hello(hello: Duration) -> Self {
+        Self {
+            hello,
+            idle: None,
+            bytes: None,
+            messages: None,
+        }
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self {

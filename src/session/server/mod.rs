@@ -95,12 +95,7 @@ const MAX_PONGS: usize = 4;
 impl Session {
     /// A viewer's link has just come up. `epoch` is zero of the media clock.
     pub fn new(offer: Offer, epoch: Instant, now: Instant) -> Self {
-        let bounds = Bounds {
-            hello: HELLO_WITHIN,
-            idle: None,
-            bytes: None,
-            messages: None,
-        };
+        let bounds = Bounds::only_hello(HELLO_WITHIN);
         Self {
             core: Core::new(now),
             offer,
