@@ -46,10 +46,10 @@ pub struct Serve {
     pub max_viewers: usize,
     /// Proxies in front of the server that are believed where viewers are.
     pub trusted_proxies: Vec<Range>,
-    /// Who may come in.
-    pub access: Access,
     /// What the server takes on, and how long it waits.
     pub bounds: Bounds,
+    /// Who may come in.
+    pub access: Access,
 }
 
 /// What a server takes on at most, and how long it waits for others.

@@ -2,10 +2,10 @@
 
 mod ask;
 mod bitrate;
-mod ctl;
 mod bounds;
 mod cert;
 mod config_file;
+mod ctl;
 mod demo;
 mod devices;
 mod doctor;
@@ -13,8 +13,8 @@ mod duration;
 mod output;
 mod runtime;
 mod serve;
-mod token;
 mod systemd;
+mod token;
 mod viewer;
 mod watch;
 mod words;
@@ -51,12 +51,12 @@ enum Verb {
     Watch(watch::Arguments),
     /// Try every way to a server for real, and say what this network does to each
     Doctor(doctor::Arguments),
+    /// Show or renew the certificate of the server on this machine
+    Cert(cert::Arguments),
     /// Ask a server who is there, and send people away
     Ctl(ctl::Arguments),
     /// Make, list and take back tokens: who may watch, publish or administer a server
     Token(token::Arguments),
-    /// Show or renew the certificate of the server on this machine
-    Cert(cert::Arguments),
     /// List cameras with their formats, microphones and speakers
     Devices,
 }
@@ -113,9 +113,9 @@ pub fn run() -> ExitCode {
         Verb::Serve(serve) => serve::run(serve, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
+        Verb::Cert(cert) => cert::run(cert, &output),
         Verb::Ctl(ctl) => ctl::run(ctl, &output),
         Verb::Token(token) => token::run(token, &output),
-        Verb::Cert(cert) => cert::run(cert, &output),
         Verb::Devices => devices::run(&output),
     };
     match result {

@@ -243,8 +243,8 @@ impl Server {
             bounds,
             turned_away: Seldom::default(),
         });
-        tasks.spawn(gate.follow(stop.clone()).instrument(info_span!("tokens")));
         let door = Door::new(bounds.door, proxies.clone());
+        tasks.spawn(gate.follow(stop.clone()).instrument(info_span!("tokens")));
         let (table, opened) = plain::Table::new(door.clone());
         tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {

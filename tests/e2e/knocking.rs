@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,13 +22,13 @@ use tunnelcast::{
         race::Ways,
     },
     trust::{Link, Policy, client_config, quic_client_config, sealed_client_config},
-    wire::{ClientControl, CloseCode, Resume, ResumeSecret, SessionId, Text},
+    wire::{ClientControl, CloseCode, Hello, Resume, ResumeSecret, SessionId, Text},
 };
 
 use crate::{
     hostile_viewers::{UPGRADE, control, goodbye, hello, still_plays, subscribe},
-    standing::{page, tcp_from, tls_from},
-    support::{CARD, Program, Raw, TestServer, TestViewer, dial, memory, serve, soon, watch},
+    standing::{open, page, tcp_from, tls_from},
+    support::{CARD, Program, Raw, TestServer, TestViewer, dial, memory, soon, watch},
 };
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -86,7 +86,7 @@ fn greeting(link: &Link) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_handshakes_by_the_hundred_cost_who_plays_nothing() {
-    let server = TestServer::start(serve(CARD)).await;
+    let server = TestServer::start(open(CARD)).await;
     let link = server.link().clone();
     let mut over_tls = Raw::connect(&link).await;
     let mut over_quic = TestViewer::start(tunnelcast::config::Watch {
@@ -132,7 +132,7 @@ async fn slow_handshakes_by_the_hundred_cost_who_plays_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_half_in_makes_way_for_the_next_and_for_nobody_else() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     config.bounds.door.handshakes = 20;
     config.bounds.door.handshakes_per_address = 5;
     let server = TestServer::start(config).await;
@@ -155,7 +155,7 @@ async fn whoever_is_half_in_makes_way_for_the_next_and_for_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_says_too_much_or_wants_nothing_is_sent_away_with_the_reason() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     config.bounds.session.idle = Some(Duration::from_millis(300));
     let server = TestServer::start(config).await;
     let link = server.link();
@@ -193,7 +193,7 @@ async fn who_says_too_much_or_wants_nothing_is_sent_away_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_cannot_be_guessed_nor_taken_with_its_name_alone() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     // Whoever is not taken for the viewer that is there has no place.
     config.max_viewers = 1;
     let server = TestServer::start(config).await;
@@ -205,11 +205,12 @@ async fn a_session_cannot_be_guessed_nor_taken_with_its_name_alone() {
         }
     };
     let knock = |session, secret| {
-        control(&ClientControl::Hello {
+        control(&ClientControl::Hello(Hello {
             versions: vec![1],
             agent: Text::new("thief"),
             resume: Some(Resume { session, secret }),
-        })
+            ..Hello::default()
+        }))
     };
     for n in 0..64 {
         let secret = ResumeSecret::from_bytes([n; 32]);
@@ -359,7 +360,7 @@ impl Spoofer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_named_on_packets_that_he_did_not_send_gets_three_times_as_much_and_a_farewell() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     config.bounds.handshake = Duration::from_secs(3);
     let server = TestServer::start(config).await;
     let link = server.link();
@@ -436,7 +437,7 @@ async fn who_vanishes_from_quic_after_any_byte_leaves_nothing_behind() {
             proxy: None,
         };
         let progress = watch::Sender::new(Progress::Silent);
-        let first = BytesMut::from(&flight[..end]);
+        let first = Bytes::copy_from_slice(&flight[..end]);
         let dialed = dial::quic(target, &viewer, &first, Timeouts::default(), &progress);
         drop(soon("a link", dialed).await.unwrap());
     }

@@ -19,6 +19,13 @@ use tunnelcast::{
 
 use crate::support::{CARD, Program, Raw, TestServer, TestViewer, serve, soon, watch};
 
+/// What to serve to anybody, whoever he is: those who knock here have no token.
+pub(crate) fn open(video: &str) -> tunnelcast::config::Serve {
+    let mut config = serve(video);
+    config.access.open = true;
+    config
+}
+
 /// TLS to the server, from this address of loopback.
 pub(crate) async fn tls_from(link: &Link, from: Ipv4Addr) -> TlsStream<TcpStream> {
     let policy = Policy::Pinned(link.pin.unwrap());
@@ -52,7 +59,7 @@ const THERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_one_too_many_from_an_address_is_told_so_and_others_are_unharmed() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     config.bounds.door.connections_per_address = 4;
     let server = TestServer::start(config).await;
     let link = server.link();
@@ -84,7 +91,7 @@ async fn who_is_one_too_many_from_an_address_is_told_so_and_others_are_unharmed(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_one_too_many_in_all_is_told_so_as_long_as_few_are() {
-    let mut config = serve(CARD);
+    let mut config = open(CARD);
     config.bounds.door.connections = 3;
     let server = TestServer::start(config).await;
     let link = server.link();

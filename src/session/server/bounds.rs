@@ -132,12 +132,11 @@ impl Session {
         let idle = self.bounds.idle;
         match self.state {
             State::Hello { until } => Some((until, SessionError::Silent(self.bounds.hello))),
-            State::Door => None,
             State::Idle => {
                 let since = *self.upward.idle.get_or_insert(now);
                 idle.map(|idle| (since + idle, SessionError::Idle(idle)))
             }
-            State::Streaming => {
+            State::Door | State::Streaming => {
                 self.upward.idle = None;
                 None
             }

@@ -12,6 +12,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet, time::timeout_at};
 use tunnelcast::{
+    client::Words,
     session::{
         Output,
         client::{Event, Session, Want},
@@ -92,24 +93,23 @@ async fn stay(link: &Link, mut welcome: impl FnMut()) -> Result<(), Box<dyn Erro
     let config = client_config(Policy::Pinned(pin), &link.host, link.port)?;
     let want = Want {
         agent: Text::new("knock benchmark"),
-        stream: None,
-        video: false,
-        audio: false,
-        resume: None,
-        max_bps: None,
+        ..Want::default()
     };
     let mut session = Session::new(want, Instant::now());
     let (mut received, mut pending) = (BytesMut::new(), BytesMut::new());
-    while session.poll(Instant::now(), &mut pending) == Output::Send {}
+    let opening = session
+        .opening(Instant::now())
+        .ok_or("a session without first words")?;
+    let token = link.token.as_deref().map(str::parse).transpose()?;
+    let words = Words::new(opening, token);
     let target = dial::Target {
         host: &link.host,
         port: link.port,
         stream: &link.stream,
         proxy: None,
     };
-    let mut link = dial::tls(target, config, &pending, dial::Timeouts::default()).await?;
+    let mut link = dial::tls(target, config, &words, dial::Timeouts::default()).await?;
     session.linked(Instant::now());
-    pending.clear();
     loop {
         let deadline = loop {
             match session.poll(Instant::now(), &mut pending) {

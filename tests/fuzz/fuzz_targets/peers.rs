@@ -102,8 +102,7 @@ impl World {
             stream: Some(name()),
             video: true,
             audio: true,
-            resume: None,
-            max_bps: None,
+            ..Want::default()
         };
         Self {
             now,
