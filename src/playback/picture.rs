@@ -1,7 +1,7 @@
 //! The thread that paints: takes pictures out of the buffer when they are due, decodes what changed, shows it.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,10 @@ pub(super) struct Painter {
     refused: Option<(u64, RungId)>,
     /// What was painted and not given to the screen.
     dirty: Vec<Rect>,
+    /// The screen was given some of the picture ahead of the rest.
+    begun: bool,
+    /// The screen has yet to keep the picture that it shows.
+    unkept: bool,
     /// Some of that could not be decoded.
     spoilt: bool,
 }
@@ -80,6 +84,8 @@ impl Painter {
             seen: None,
             refused: None,
             dirty: Vec::new(),
+            begun: false,
+            unkept: false,
             spoilt: false,
         }
     }
@@ -89,6 +95,7 @@ impl Painter {
             self.paint(job, now());
             self.settle(now());
         }
+        self.keep();
     }
 
     /// Waits for what is due; `None` to end.
@@ -107,12 +114,26 @@ impl Painter {
                 Ok(job) => return Some(job),
                 Err(wait) => wait,
             };
-            pictures = shared
-                .pictures_wake
-                .wait_timeout(pictures, wait)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+            let waited = shared.pictures_wake.wait_timeout(pictures, wait);
+            let timeout;
+            (pictures, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() && self.unkept {
+                drop(pictures);
+                self.keep();
+                pictures = shared.pictures();
+            }
         }
         None
+    }
+
+    /// Lets the screen keep what it shows.
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.unkept)
+            && let Some(screen) = &self.screen
+            && let Some(held) = lock(&self.shared.canvas).as_ref()
+        {
+            screen.keep(held.canvas.pixels(), held.canvas.size());
+        }
     }
 
     /// What is due, or how long to wait if nothing comes.
@@ -128,7 +149,7 @@ impl Painter {
         let update = due.or_else(|| pictures.jitter.ahead(playout, now));
         let Some(update) = update else {
             // the sound's clock may be corrected meanwhile, so do not sleep long
-            let longest = if self.underway.is_some() {
+            let longest = if self.underway.is_some() || self.unkept {
                 GLANCE
             } else {
                 LOOK
@@ -161,6 +182,7 @@ impl Painter {
             // the session only lets known rungs through; so this one was crowded out by newer ones
             return;
         };
+        self.keep();
         let shared = Arc::clone(&self.shared);
         let mut shown = lock(&shared.canvas);
         let is = |held: &Held| held.generation == generation && held.rung == rung.id;
@@ -203,6 +225,12 @@ impl Painter {
         };
         self.spoilt |= applied.bad > 0;
         if ahead {
+            if let Some(screen) = &self.screen
+                && screen.prepare(held.canvas.pixels(), held.canvas.size(), &self.dirty)
+            {
+                self.dirty.clear();
+                self.begun = true;
+            }
             drop(shown);
             self.judge(generation, rung.id, update.cells.len(), applied);
             return;
@@ -215,15 +243,17 @@ impl Painter {
                 held.canvas.size(),
                 &self.dirty,
             );
+            self.unkept = true;
         }
         drop(shown);
+        let begun = std::mem::take(&mut self.begun);
         self.underway = Some(Underway {
             number: self.number,
             generation,
             since: now,
             capture: update.capture,
             partial: update.partial || std::mem::take(&mut self.spoilt),
-            repeated: self.dirty.is_empty(),
+            repeated: self.dirty.is_empty() && !begun,
             copy: rung.source.is_some(),
         });
         self.dirty.clear();
@@ -303,7 +333,7 @@ impl Held {
 /// How long to sleep when nothing is known to become due.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The same while the window has yet to show a picture.
+/// The same while the window has yet to show a picture, or to keep it: by then it is on the screen.
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// A window that takes longer than this is hidden: its pictures are not counted as shown.
