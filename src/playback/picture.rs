@@ -1,7 +1,7 @@
 //! The thread that paints: takes pictures out of the buffer when they are due, decodes what changed, shows it.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,8 +37,8 @@ pub(super) struct Painter {
     dirty: Vec<Rect>,
     /// The screen was given some of the picture ahead of the rest.
     begun: bool,
-    /// The screen has yet to keep the picture that it shows.
-    unkept: bool,
+    /// Since when the screen shows a picture that it has yet to keep.
+    unkept: Option<Instant>,
     /// Some of that could not be decoded.
     spoilt: bool,
 }
@@ -85,7 +85,7 @@ impl Painter {
             refused: None,
             dirty: Vec::new(),
             begun: false,
-            unkept: false,
+            unkept: None,
             spoilt: false,
         }
     }
@@ -114,21 +114,26 @@ impl Painter {
                 Ok(job) => return Some(job),
                 Err(wait) => wait,
             };
-            let waited = shared.pictures_wake.wait_timeout(pictures, wait);
-            let timeout;
-            (pictures, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() && self.unkept {
+            if self
+                .unkept
+                .is_some_and(|since| now.saturating_duration_since(since) >= KEEP)
+            {
                 drop(pictures);
                 self.keep();
                 pictures = shared.pictures();
+                continue;
             }
+            pictures = shared
+                .pictures_wake
+                .wait_timeout(pictures, wait)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
         }
         None
     }
 
     /// Lets the screen keep what it shows.
     fn keep(&mut self) {
-        if std::mem::take(&mut self.unkept)
+        if self.unkept.take().is_some()
             && let Some(screen) = &self.screen
             && let Some(held) = lock(&self.shared.canvas).as_ref()
         {
@@ -149,8 +154,10 @@ impl Painter {
         let update = due.or_else(|| pictures.jitter.ahead(playout, now));
         let Some(update) = update else {
             // the sound's clock may be corrected meanwhile, so do not sleep long
-            let longest = if self.underway.is_some() || self.unkept {
+            let longest = if self.underway.is_some() {
                 GLANCE
+            } else if self.unkept.is_some() {
+                KEEP
             } else {
                 LOOK
             };
@@ -182,7 +189,6 @@ impl Painter {
             // the session only lets known rungs through; so this one was crowded out by newer ones
             return;
         };
-        self.keep();
         let shared = Arc::clone(&self.shared);
         let mut shown = lock(&shared.canvas);
         let is = |held: &Held| held.generation == generation && held.rung == rung.id;
@@ -243,7 +249,7 @@ impl Painter {
                 held.canvas.size(),
                 &self.dirty,
             );
-            self.unkept = true;
+            self.unkept = Some(now);
         }
         drop(shown);
         let begun = std::mem::take(&mut self.begun);
@@ -333,8 +339,11 @@ impl Held {
 /// How long to sleep when nothing is known to become due.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The same while the window has yet to show a picture, or to keep it: by then it is on the screen.
+/// The same while the window has yet to show a picture.
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// A picture that stands for so long is kept; where the next one comes sooner that would be work for nothing.
+const KEEP: Duration = Duration::from_millis(50);
 
 /// A window that takes longer than this is hidden: its pictures are not counted as shown.
 const HIDDEN: Duration = Duration::from_secs(1);

@@ -251,8 +251,12 @@ impl State {
         self.unkept.clear();
     }
 
+    /// Whether there is something for the window to paint. While it has no whole picture to paint there is not: the next
+    /// one is under way, or what was shown is kept soon, and either paints what is due.
     pub(super) fn is_due(&self) -> bool {
-        self.visible && (self.composer.is_due() || self.fresh || !self.dirty.is_empty())
+        self.visible
+            && self.unkept.is_empty()
+            && (self.composer.is_due() || self.fresh || !self.dirty.is_empty())
     }
 
     /// The frame that the coming painting shows for the first time.
@@ -270,7 +274,6 @@ impl State {
             .to_vec();
         self.dirty.clear();
         self.dirty.extend(self.prepared.rects());
-        self.dirty.extend(self.unkept.rects());
         painted
     }
 }

@@ -51,8 +51,9 @@ impl ScreenWriter {
         self.shared.wake();
     }
 
-    /// Has to follow soon behind [`Self::show`], with the same picture and before it changes: for the window to paint it
-    /// again. Not at once, since that would take the time of whoever brings the picture to the screen.
+    /// Has to follow behind [`Self::show`], unless the next picture comes soon, with the same picture and before it
+    /// changes: for the window to paint it again. Not at once, since that would take the time of whoever brings the
+    /// picture to the screen; until then the window leaves painting to [`Self::show`].
     pub fn keep(&self, pixels: &[u32], size: Size) {
         if pixels.len() != size.width() * size.height() {
             return;
@@ -62,7 +63,7 @@ impl ScreenWriter {
             return;
         }
         state.keep(pixels, size);
-        // The window has painted something meanwhile, and did not have it.
+        // The window has waited for it.
         let due = state.is_due();
         drop(state);
         if due {
