@@ -269,6 +269,7 @@ fn obey(writer: &ScreenWriter) {
                 }
                 writer.show(frame as u64, &shown, size(width, height), &[dirty]);
                 wait_until_presented(writer, frame as u64);
+                writer.keep(&shown, size(width, height));
                 println!("\npresented {frame}");
             }
         }
@@ -297,6 +298,7 @@ fn measure(writer: &ScreenWriter) {
             returned.push(start.elapsed());
             wait_until_presented(writer, frame);
             took.push(writer.presented().unwrap().at - start);
+            writer.keep(&pictures[n % 2], size);
             std::thread::sleep(Duration::from_millis(10));
         }
         took.sort();

@@ -232,6 +232,7 @@ fn read_y4m(
         let now = Instant::now();
         while let Some(picture) = reader.picture()? {
             intake.picture(Image::Raw(picture), now);
+            reader.prepare();
         }
         intake.bytes(now);
     }

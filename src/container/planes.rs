@@ -24,7 +24,8 @@ pub(super) struct Filling {
 impl Filling {
     pub(super) fn new(size: Size, range: Range) -> Self {
         Self {
-            picture: Picture::filled(size, [0; 3]),
+            // Not of zeros, which the system gives only when they are first touched.
+            picture: Picture::filled(size, [128; 3]),
             range,
             plane: 0,
             at: 0,

@@ -35,6 +35,10 @@ pub(super) struct Painter {
     refused: Option<(u64, RungId)>,
     /// What was painted and not given to the screen.
     dirty: Vec<Rect>,
+    /// The screen was given some of the picture ahead of the rest.
+    begun: bool,
+    /// Since when the screen shows a picture that it has yet to keep.
+    unkept: Option<Instant>,
     /// Some of that could not be decoded.
     spoilt: bool,
 }
@@ -80,6 +84,8 @@ impl Painter {
             seen: None,
             refused: None,
             dirty: Vec::new(),
+            begun: false,
+            unkept: None,
             spoilt: false,
         }
     }
@@ -89,6 +95,7 @@ impl Painter {
             self.paint(job, now());
             self.settle(now());
         }
+        self.keep();
     }
 
     /// Waits for what is due; `None` to end.
@@ -107,12 +114,31 @@ impl Painter {
                 Ok(job) => return Some(job),
                 Err(wait) => wait,
             };
+            if self
+                .unkept
+                .is_some_and(|since| now.saturating_duration_since(since) >= KEEP)
+            {
+                drop(pictures);
+                self.keep();
+                pictures = shared.pictures();
+                continue;
+            }
             pictures = shared
                 .pictures_wake
                 .wait_timeout(pictures, wait)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
         }
         None
+    }
+
+    /// Lets the screen keep what it shows.
+    fn keep(&mut self) {
+        if self.unkept.take().is_some()
+            && let Some(screen) = &self.screen
+            && let Some(held) = lock(&self.shared.canvas).as_ref()
+        {
+            screen.keep(held.canvas.pixels(), held.canvas.size());
+        }
     }
 
     /// What is due, or how long to wait if nothing comes.
@@ -130,6 +156,8 @@ impl Painter {
             // the sound's clock may be corrected meanwhile, so do not sleep long
             let longest = if self.underway.is_some() {
                 GLANCE
+            } else if self.unkept.is_some() {
+                KEEP
             } else {
                 LOOK
             };
@@ -203,6 +231,12 @@ impl Painter {
         };
         self.spoilt |= applied.bad > 0;
         if ahead {
+            if let Some(screen) = &self.screen
+                && screen.prepare(held.canvas.pixels(), held.canvas.size(), &self.dirty)
+            {
+                self.dirty.clear();
+                self.begun = true;
+            }
             drop(shown);
             self.judge(generation, rung.id, update.cells.len(), applied);
             return;
@@ -215,15 +249,17 @@ impl Painter {
                 held.canvas.size(),
                 &self.dirty,
             );
+            self.unkept = Some(now);
         }
         drop(shown);
+        let begun = std::mem::take(&mut self.begun);
         self.underway = Some(Underway {
             number: self.number,
             generation,
             since: now,
             capture: update.capture,
             partial: update.partial || std::mem::take(&mut self.spoilt),
-            repeated: self.dirty.is_empty(),
+            repeated: self.dirty.is_empty() && !begun,
             copy: rung.source.is_some(),
         });
         self.dirty.clear();
@@ -305,6 +341,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The same while the window has yet to show a picture.
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// A picture that stands for so long is kept; where the next one comes sooner that would be work for nothing.
+const KEEP: Duration = Duration::from_millis(50);
 
 /// A window that takes longer than this is hidden: its pictures are not counted as shown.
 const HIDDEN: Duration = Duration::from_secs(1);

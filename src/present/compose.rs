@@ -19,6 +19,8 @@ pub(super) struct Composer {
     now: Region,
     new: Region,
     before: Region,
+    /// What was painted ahead: it is in the buffer, and the display has not been told.
+    ahead: Region,
     stale: bool,
 }
 
@@ -52,6 +54,29 @@ impl Composer {
         self.stale || !self.uncovered.is_empty()
     }
 
+    /// Paints what belongs to the next picture, of which more is to come, into a `buffer` that holds what was painted
+    /// last. The parts are given by [`Self::paint`] then. Whether it was painted.
+    pub(super) fn paint_ahead(
+        &mut self,
+        buffer: &mut [u32],
+        (pixels, size): (&[u32], Size),
+        dirty: &[Rect],
+    ) -> bool {
+        let fits = |fit: &Fit| fit.is_for(size, self.window);
+        if self.is_due() || !self.fit.as_ref().is_some_and(fits) {
+            return false;
+        }
+        let painted = self.paint(buffer, 1, Some((pixels, size)), dirty);
+        let painted = painted.to_vec();
+        self.ahead.extend(&painted);
+        true
+    }
+
+    /// What was painted ahead has to be painted once more.
+    pub(super) fn forget_ahead(&mut self) {
+        self.ahead.clear();
+    }
+
     /// Paints into `buffer`, which holds what was painted `age` paintings ago (0: anything). `picture` has changed
     /// within `dirty` (in its own pixels) since the last painting. Gives the parts of the window that were painted; none
     /// if there was nothing to do, and then the buffer need not be shown.
@@ -81,6 +106,7 @@ impl Composer {
             }
         };
         if self.stale {
+            self.ahead.clear();
             self.new.add(Rect::whole(width, height));
         } else {
             self.new.extend(self.uncovered.rects());
@@ -92,7 +118,12 @@ impl Composer {
         }
         self.stale = false;
         self.uncovered.clear();
-        if self.new.is_empty() {
+        if age != 1 {
+            // Another buffer than the one in which it was painted.
+            self.new.extend(self.ahead.rects());
+            self.ahead.clear();
+        }
+        if self.new.is_empty() && self.ahead.is_empty() {
             return self.new.rects();
         }
         match age {
@@ -101,6 +132,7 @@ impl Composer {
             _ => self.now.add(Rect::whole(width, height)),
         }
         self.now.extend(self.new.rects());
+        self.new.extend(self.ahead.rects());
         std::mem::swap(&mut self.new, &mut self.before);
         take_whole_panels(&mut self.now, &self.panels);
 
@@ -132,6 +164,8 @@ impl Composer {
                 panel.draw(buffer, width);
             }
         }
+        self.now.extend(self.ahead.rects());
+        self.ahead.clear();
         self.now.rects()
     }
 }

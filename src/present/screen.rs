@@ -139,7 +139,9 @@ impl Screen {
             }
             None => {
                 let mut state = self.shared.state();
-                let Some(mut glass) = state.glass.take() else {
+                // It may have been painted since.
+                let due = state.is_due();
+                let Some(mut glass) = state.glass.take_if(|_| due) else {
                     return Ok(());
                 };
                 let frame = state.take_frame();
@@ -243,12 +245,73 @@ mod tests {
             writer.presented().map(|shown| (shown.frame, shown.count)),
             Some((2, 2))
         );
+        writer.keep(&pixels, size());
+        assert!(!screen.update(now()).due);
         // Painting anew has the newest picture.
         screen.spoiled();
         lock(&glass.pixels).fill(0);
         screen.paint(None).unwrap();
         assert_eq!(*lock(&glass.pixels), pixels);
         assert_eq!(writer.presented().map(|shown| shown.count), Some(2));
+    }
+
+    #[test]
+    fn what_is_prepared_is_handed_over_with_the_rest_and_not_before() {
+        let (writer, screen, wakes) = open();
+        let glass = Fake::default();
+        screen.lend(Box::new(glass.clone()));
+        let before = vec![0x11_1111; WIDTH * HEIGHT];
+        writer.show(1, &before, size(), &[]);
+        // Nobody has laid the window out yet.
+        assert!(!writer.prepare(&before, size(), &[Rect::new(0, 0, 8, 8)]));
+        screen.update(now());
+        screen.paint(None).unwrap();
+
+        let mut pixels = before.clone();
+        let parts = [Rect::new(0, 0, 8, 8), Rect::new(40, 32, 8, 4)];
+        for part in parts {
+            for y in part.y..part.bottom() {
+                pixels[y * WIDTH..][part.x..part.right()].fill(0x22_2222);
+            }
+        }
+        let prepare = || {
+            assert!(writer.prepare(&pixels, size(), &parts[..1]));
+            assert!(lock(&glass.handed).is_empty());
+            assert_eq!(writer.presented().map(|shown| shown.count), Some(1));
+        };
+        prepare();
+        assert_eq!(lock(&glass.pixels)[0], 0x22_2222);
+        // Whatever is painted meanwhile has the picture before.
+        screen.spoiled();
+        screen.paint(None).unwrap();
+        assert_eq!(*lock(&glass.pixels), before);
+        prepare();
+        writer.show(2, &pixels, size(), &parts[1..]);
+        let mut handed = lock(&glass.handed).clone();
+        handed.sort_by_key(|part| part.y);
+        assert_eq!(handed, parts);
+        assert_eq!(*lock(&glass.pixels), pixels);
+        assert_eq!(writer.presented().map(|shown| shown.frame), Some(1));
+        screen.update(now());
+        assert_eq!(writer.presented().map(|shown| shown.frame), Some(2));
+        // Until the picture was kept the window has nothing to paint again.
+        screen.spoiled();
+        assert!(!screen.update(now()).due);
+        let woken = wakes.load(Ordering::Relaxed);
+        writer.keep(&pixels, size());
+        assert_eq!(wakes.load(Ordering::Relaxed), woken + 1);
+        assert!(screen.update(now()).due);
+        screen.paint(None).unwrap();
+        assert_eq!(*lock(&glass.pixels), pixels);
+        assert!(!screen.update(now()).due);
+
+        // In a window that is gone from sight in between, all of it is painted when it is seen again.
+        assert!(writer.prepare(&before, size(), &parts[..1]));
+        screen.hide();
+        writer.show(3, &before, size(), &parts[1..]);
+        screen.reveal();
+        screen.paint(None).unwrap();
+        assert_eq!(*lock(&glass.pixels), before);
     }
 
     #[test]
@@ -313,6 +376,7 @@ mod tests {
             assert!(writer.wants_statistics());
             finish.send(()).unwrap();
         });
+        writer.keep(&pixels, size());
         let update = screen.update(now());
         assert!(update.due);
         assert_eq!(update.title.as_deref(), Some("cam"));

@@ -119,6 +119,10 @@ pub(super) struct State {
     pub(super) size: Option<Size>,
     /// Of the picture, since it was last painted.
     dirty: Region,
+    /// Of the picture that is to be shown next: what [`Self::prepare`] has painted.
+    prepared: Region,
+    /// Of the picture that was shown: what [`Self::keep`] has yet to copy.
+    unkept: Region,
     frame: u64,
     /// `frame` was not painted yet.
     fresh: bool,
@@ -138,6 +142,8 @@ impl Default for State {
             pixels: Vec::new(),
             size: None,
             dirty: Region::default(),
+            prepared: Region::default(),
+            unkept: Region::default(),
             frame: 0,
             fresh: false,
             relaid: true,
@@ -151,17 +157,51 @@ impl Default for State {
 }
 
 impl State {
-    /// Paints a picture if that can be done here, and says whether it was; [`Self::keep`] has to follow.
+    /// Paints what has come of the picture that is to be shown next, where nobody sees it yet. Whether that could be
+    /// done here.
+    pub(super) fn prepare(&mut self, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
+        if self.size != Some(size) || !self.visible || self.failed.is_some() {
+            return false;
+        }
+        let Some(glass) = &mut self.glass else {
+            return false;
+        };
+        let composer = &mut self.composer;
+        let mut prepared = false;
+        let painted = glass.paint(composer.window(), &mut |buffer, age| {
+            prepared = age == 1 && composer.paint_ahead(buffer, (pixels, size), dirty);
+            Vec::new()
+        });
+        if prepared {
+            self.prepared.extend(dirty);
+        }
+        if let Err(error) = painted {
+            self.failed = Some(error);
+        }
+        prepared
+    }
+
+    /// Paints a picture if that can be done here, and says whether it was; [`Self::keep`] has to follow, at once if it
+    /// was not, and else soon.
     pub(super) fn show(&mut self, frame: u64, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
         self.frame = frame;
         self.fresh = true;
         if self.size != Some(size) {
             return false;
         }
+        self.unkept.extend(dirty);
+        self.unkept.extend(self.prepared.rects());
         self.dirty.extend(dirty);
-        if !self.visible || self.failed.is_some() {
-            return false;
+        let shown = self.visible && self.failed.is_none() && self.paint(pixels, size);
+        if !shown {
+            self.composer.forget_ahead();
+            self.dirty.extend(self.prepared.rects());
         }
+        self.prepared.clear();
+        shown
+    }
+
+    fn paint(&mut self, pixels: &[u32], size: Size) -> bool {
         let Some(glass) = &mut self.glass else {
             return false;
         };
@@ -182,9 +222,11 @@ impl State {
     }
 
     /// Keeps what the window needs to paint the picture again.
-    pub(super) fn keep(&mut self, pixels: &[u32], size: Size, dirty: &[Rect]) {
+    pub(super) fn keep(&mut self, pixels: &[u32], size: Size) {
         if self.size != Some(size) {
             self.size = Some(size);
+            self.prepared.clear();
+            self.unkept.clear();
             self.dirty.clear();
             self.dirty.add(Rect::whole(size.width(), size.height()));
             self.relaid = true;
@@ -193,7 +235,7 @@ impl State {
             return;
         }
         let width = size.width();
-        for rect in dirty {
+        for rect in self.unkept.rects() {
             let rect = rect.intersection(Rect::whole(width, size.height()));
             if rect.is_empty() {
                 continue;
@@ -206,10 +248,15 @@ impl State {
                 to[rect.x..rect.right()].copy_from_slice(&from[rect.x..rect.right()]);
             }
         }
+        self.unkept.clear();
     }
 
+    /// Whether there is something for the window to paint. While it has no whole picture to paint there is not: the next
+    /// one is under way, or what was shown is kept soon, and either paints what is due.
     pub(super) fn is_due(&self) -> bool {
-        self.visible && (self.composer.is_due() || self.fresh || !self.dirty.is_empty())
+        self.visible
+            && self.unkept.is_empty()
+            && (self.composer.is_due() || self.fresh || !self.dirty.is_empty())
     }
 
     /// The frame that the coming painting shows for the first time.
@@ -219,11 +266,14 @@ impl State {
 
     pub(super) fn compose(&mut self, buffer: &mut [u32], age: u8) -> Vec<Rect> {
         let picture = self.size.map(|size| (&self.pixels[..], size));
+        // This is the picture before that one: what was painted ahead is not to be seen, and may be painted over.
+        self.composer.forget_ahead();
         let painted = self
             .composer
             .paint(buffer, age, picture, self.dirty.rects())
             .to_vec();
         self.dirty.clear();
+        self.dirty.extend(self.prepared.rects());
         painted
     }
 }

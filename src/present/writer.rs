@@ -29,7 +29,7 @@ impl ScreenWriter {
     /// Shows `pixels` (0x00RRGGBB, `size` of them, rows without padding), which differ from what was shown last only
     /// within `dirty` (pixels of the picture; ignored when `size` is another than last time).
     ///
-    /// `frame` comes back in [`Self::presented`]. Where the display is slow this may wait for it. Pixels of the wrong
+    /// [`Self::keep`] has to follow. `frame` comes back in [`Self::presented`]. Where the display is slow this may wait for it. Pixels of the wrong
     /// number are not shown. Without a [`super::Screen`] (headless) every picture counts as presented at once; in a hidden
     /// window none does.
     pub fn show(&self, frame: u64, pixels: &[u32], size: Size, dirty: &[Rect]) {
@@ -43,15 +43,40 @@ impl ScreenWriter {
         }
         let painted = state.show(frame, pixels, size, dirty);
         if painted {
-            // On its way first; what is kept for later can wait.
             self.shared.hand(frame);
-            self.shared.wake();
+        } else {
+            state.keep(pixels, size);
         }
-        state.keep(pixels, size, dirty);
         drop(state);
-        if !painted {
+        self.shared.wake();
+    }
+
+    /// Has to follow behind [`Self::show`], unless the next picture comes soon, with the same picture and before it
+    /// changes: for the window to paint it again. Not at once, since that would take the time of whoever brings the
+    /// picture to the screen; until then the window leaves painting to [`Self::show`].
+    pub fn keep(&self, pixels: &[u32], size: Size) {
+        if pixels.len() != size.width() * size.height() {
+            return;
+        }
+        let mut state = self.shared.state();
+        if state.unseen {
+            return;
+        }
+        state.keep(pixels, size);
+        // The window has waited for it.
+        let due = state.is_due();
+        drop(state);
+        if due {
             self.shared.wake();
         }
+    }
+
+    /// Takes what has come of the picture that is to be shown next, and of which more is to come: where the window's
+    /// buffer can be painted at once it is, so that less is left to do when the rest is there. Nobody sees it before.
+    /// Whether it was taken; then [`Self::show`] need not be told of this `dirty` again.
+    pub fn prepare(&self, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
+        pixels.len() == size.width() * size.height()
+            && self.shared.state().prepare(pixels, size, dirty)
     }
 
     /// A notice over the picture, or instead of it, until it is replaced; `None` takes it away. Like everything else

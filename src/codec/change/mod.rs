@@ -38,7 +38,8 @@ use place::Place;
 #[derive(Debug)]
 pub(super) struct Detector {
     grid: Grid,
-    /// Each cell as it was when it was coded last. Shared with those who code it, while they do.
+    /// Each cell as it was when it was coded last. Shared with the source, and with those who code it, where all were
+    /// coded at once.
     coded: Arc<Picture>,
     cells: Vec<State>,
     /// How bright each 8x8 block of `coded` is, by cells.
@@ -190,34 +191,25 @@ impl Detector {
         }
     }
 
-    /// Copies `cells` of `picture` and gives a picture in which they are, to be coded; anything may be in its other
-    /// cells. A copy has to be kept anyway, and this one can be shared with other threads.
-    pub(super) fn keep(
-        &mut self,
-        picture: &Picture,
-        cells: &[CellIndex],
-        capture: MediaTime,
-    ) -> Arc<Picture> {
-        // Nobody else has it between two pictures, so this copies nothing.
-        let coded = Arc::make_mut(&mut self.coded);
-        let whole = cells.len() == self.grid.count();
-        if whole {
-            let [y, cb, cr] = coded.planes_mut();
-            y.copy_from_slice(picture.y());
-            cb.copy_from_slice(picture.cb());
-            cr.copy_from_slice(picture.cr());
+    /// Keeps `cells` of `picture`, which are coded: the whole picture if these are all, else a copy of them. May be
+    /// called while they are being coded.
+    pub(super) fn keep(&mut self, picture: &Arc<Picture>, cells: &[CellIndex], capture: MediaTime) {
+        if cells.len() == self.grid.count() {
+            self.coded = Arc::clone(picture);
+        } else if !Arc::ptr_eq(&self.coded, picture) {
+            // The source has let go of what was kept whole, so this copies nothing but the cells.
+            let coded = Arc::make_mut(&mut self.coded);
+            for &cell in cells {
+                Place::of(self.grid, cell as usize).copy(picture, coded);
+            }
         }
         let blocks = place::blocks(self.grid);
         for &cell in cells {
             let cell = cell as usize;
-            let place = Place::of(self.grid, cell);
-            if !whole {
-                place.copy(picture, coded);
-            }
-            place.brightness(picture.y(), &mut self.levels[cell * blocks..][..blocks]);
+            let levels = &mut self.levels[cell * blocks..][..blocks];
+            Place::of(self.grid, cell).brightness(picture.y(), levels);
             self.cells[cell].coded_at = Some(capture);
         }
-        Arc::clone(&self.coded)
     }
 
     /// Coding what was kept has failed: `cells` are due again.

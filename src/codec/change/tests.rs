@@ -39,12 +39,12 @@ impl Scene {
 
     /// The next picture; gives how many cells are coded.
     fn step(&mut self) -> usize {
-        let picture = self.noisy();
+        let picture = Arc::new(self.noisy());
         let at = MediaTime::from_duration(Duration::from_millis(self.now));
         self.now += INTERVAL;
         self.detector.select(&picture, at, &mut self.due);
-        let kept = self.detector.keep(&picture, &self.due, at);
-        self.coded.clone_from(&kept);
+        self.detector.keep(&picture, &self.due, at);
+        self.coded.clone_from(&self.detector.coded);
         self.due.len()
     }
 

@@ -90,14 +90,14 @@ impl Encoder {
         number: u64,
         capture: MediaTime,
     ) -> Result<Frame, CodecError> {
-        self.encode_early(picture, number, capture, None)
+        self.encode_early(&Arc::new(picture.clone()), number, capture, None)
     }
 
-    /// As [`Self::encode`]; `early` gets what there is of the frame while the rest is being coded, if that is long
-    /// enough to be worth it.
+    /// As [`Self::encode`], without a copy of the picture, which is kept until the next; `early` gets what there is of
+    /// the frame while the rest is being coded, if that is long enough to be worth it.
     pub fn encode_early(
         &mut self,
-        picture: &Picture,
+        picture: &Arc<Picture>,
         number: u64,
         capture: MediaTime,
         early: Option<&mut dyn FnMut(Extent)>,
@@ -110,7 +110,6 @@ impl Encoder {
         }
         let mut due = std::mem::take(&mut self.due);
         self.detector.select(picture, capture, &mut due);
-        let kept = self.detector.keep(picture, &due, capture);
         // Of the very first frame there is nothing to show beside what is made.
         let early = early.filter(|_| !self.cells.is_empty());
         let step = (due.len() / PARTS).max(LEAST_PART);
@@ -120,7 +119,7 @@ impl Encoder {
             early,
             step,
         };
-        let coded = self.code(kept, &due, &mut parts);
+        let coded = self.code(picture, &due, &mut parts);
         match &coded {
             Ok(()) => self.take(number),
             Err(_) => self.detector.forget(&due),
@@ -173,7 +172,7 @@ impl Encoder {
     /// Fills `coded` with `due`, less what `parts` were given.
     fn code(
         &mut self,
-        picture: Arc<Picture>,
+        picture: &Arc<Picture>,
         due: &[CellIndex],
         parts: &mut Parts<'_>,
     ) -> Result<(), JpegError> {
@@ -187,7 +186,7 @@ impl Encoder {
     /// Only `due`, stacked on each other.
     fn code_packed(
         &mut self,
-        picture: Arc<Picture>,
+        picture: &Arc<Picture>,
         due: &[CellIndex],
         parts: &mut Parts<'_>,
     ) -> Result<(), JpegError> {
@@ -198,13 +197,15 @@ impl Encoder {
             (column * grid.cell_width(), row * grid.cell_height())
         };
         let keep = |place: usize| due.get(place).copied();
-        self.code_strips(picture, due.len(), strip, 1, keep, parts)
+        self.start_strips(picture, due.len(), strip, 1);
+        self.detector.keep(picture, due, parts.capture);
+        self.finish_strips(due.len(), keep, parts)
     }
 
     /// Rows over the whole width, of which `due` are kept.
     fn code_whole(
         &mut self,
-        picture: Arc<Picture>,
+        picture: &Arc<Picture>,
         due: &[CellIndex],
         parts: &mut Parts<'_>,
     ) -> Result<(), JpegError> {
@@ -213,21 +214,19 @@ impl Encoder {
         let mut wanted = due.iter().copied().peekable();
         // In rising order, both of them.
         let keep = |place: usize| wanted.next_if(|&cell| cell as usize == place);
-        self.code_strips(picture, grid.rows(), strip, grid.columns(), keep, parts)
+        self.start_strips(picture, grid.rows(), strip, grid.columns());
+        self.detector.keep(picture, due, parts.capture);
+        self.finish_strips(grid.count(), keep, parts)
     }
 
-    /// Codes `count` strips, each `cells_across` wide, and puts those cells into `coded` for which `keep` has a name;
-    /// it is asked for all in order.
-    fn code_strips(
+    /// Hands out `count` strips to be coded, each `cells_across` wide.
+    fn start_strips(
         &mut self,
-        picture: Arc<Picture>,
+        picture: &Arc<Picture>,
         count: usize,
         strip: impl Fn(usize) -> (usize, usize),
         cells_across: usize,
-        mut keep: impl FnMut(usize) -> Option<CellIndex>,
-        parts: &mut Parts<'_>,
-    ) -> Result<(), JpegError> {
-        self.coded.clear();
+    ) {
         let pieces = self.workers.pieces(count * cells_across);
         let share = count.div_ceil(pieces).clamp(1, MAX_STRIPS);
         for from in (0..count).step_by(share) {
@@ -236,15 +235,25 @@ impl Encoder {
             task.strips.clear();
             task.strips
                 .extend((from..count.min(from + share)).map(&strip));
-            task.picture = Some(Arc::clone(&picture));
+            task.picture = Some(Arc::clone(picture));
             task.cells_across = cells_across;
             task.header_bytes = self.header_bytes;
             task.cell_bytes = self.cell_bytes;
             self.workers.start(task);
         }
-        drop(picture);
+    }
+
+    /// Takes the `places` cells that were handed out, and puts those into `coded` for which `keep` has a name; it is
+    /// asked for all in order.
+    fn finish_strips(
+        &mut self,
+        places: usize,
+        mut keep: impl FnMut(usize) -> Option<CellIndex>,
+        parts: &mut Parts<'_>,
+    ) -> Result<(), JpegError> {
+        self.coded.clear();
         let mut result = Ok(());
-        let (mut place, places) = (0, count * cells_across);
+        let mut place = 0;
         while let Some(mut task) = self.workers.finish() {
             let done = std::mem::replace(&mut task.result, Ok(()));
             result = result.and(done);

@@ -58,11 +58,11 @@ fn packed_cells_are_those_of_the_whole_picture() {
             let mut encoder = encoder_with(size(width, height), library);
             let picture = Arc::new(photo(size(width, height), 3));
             let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
-            encoder
-                .code_whole(Arc::clone(&picture), &all, &mut no_parts())
-                .unwrap();
+            encoder.code_whole(&picture, &all, &mut no_parts()).unwrap();
             let whole = encoder.coded.clone();
-            encoder.code_packed(picture, &all, &mut no_parts()).unwrap();
+            encoder
+                .code_packed(&picture, &all, &mut no_parts())
+                .unwrap();
             assert!(whole == encoder.coded, "{width}x{height} {library:?}");
         }
     }
@@ -83,9 +83,9 @@ proptest! {
         let mut due: Vec<_> = picks.iter().map(|pick| CellIndex::try_from(pick.index(count)).unwrap()).collect();
         due.sort_unstable();
         due.dedup();
-        encoder.code_whole(Arc::clone(&picture), &due, &mut no_parts()).unwrap();
+        encoder.code_whole(&picture, &due, &mut no_parts()).unwrap();
         let whole = encoder.coded.clone();
-        encoder.code_packed(picture, &due, &mut no_parts()).unwrap();
+        encoder.code_packed(&picture, &due, &mut no_parts()).unwrap();
         prop_assert_eq!(whole.len(), due.len());
         prop_assert!(whole == encoder.coded);
     }
@@ -252,7 +252,7 @@ fn every_cell_is_coded_anew_within_three_seconds_and_never_all_at_once() {
         if number > 0 {
             assert!(due.len() < 20, "{} cells at {ms} ms", due.len());
         }
-        encoder.detector.keep(&picture, &due, capture);
+        encoder.detector.keep(&Arc::new(picture), &due, capture);
         for cell in due {
             newest[cell as usize] = ms;
         }
@@ -264,7 +264,7 @@ fn every_cell_is_coded_anew_within_three_seconds_and_never_all_at_once() {
 fn at_one_picture_a_second_too_every_cell_is_coded_anew_in_time() {
     let size = size(320, 160);
     let mut encoder = encoder(size);
-    let picture = photo(size, 0);
+    let picture = Arc::new(photo(size, 0));
     let mut newest = [0; 20];
     for second in 0..12 {
         let mut due = Vec::new();
@@ -313,7 +313,7 @@ fn what_is_coded_goes_while_the_rest_is_being_coded() {
     let mut encoder = encoder(size);
     let mut parts = Vec::new();
     let mut keep = |extent| parts.push(extent);
-    let pictures: Vec<_> = (0..3).map(|n| photo(size, n * 7)).collect();
+    let pictures: Vec<_> = (0..3).map(|n| Arc::new(photo(size, n * 7))).collect();
     // Of the first frame nobody could show a part.
     encoder
         .encode_early(&pictures[0], 1, at(0), Some(&mut keep))

@@ -234,19 +234,35 @@ impl<'a> Reader<'a> {
         out[0] = *last;
         self.skip(symbol.bits)?;
         let mut position = 1;
+        // With values two symbols take at most 53 of the 56 bits that are there after a refill.
+        self.coefficient(ac, &mut position, out)?;
         while position < 64 {
             self.refill();
-            let symbol = ac.symbol(self.window);
-            let value = symbol.value(self.window);
-            self.skip(symbol.bits)?;
-            position += usize::from(symbol.advance);
-            // Sixteen zeros write one more of them; the end of the block has no place.
-            if let Some(&place) = ZIGZAG.get(position - 1) {
-                out[usize::from(place)] = value;
+            self.coefficient(ac, &mut position, out)?;
+            if position < 64 {
+                self.coefficient(ac, &mut position, out)?;
             }
         }
         if position > 64 && position < usize::from(END_OF_BLOCK) {
             return Err(JpegError::Broken("block of more than 64 coefficients"));
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn coefficient(
+        &mut self,
+        ac: &Table,
+        position: &mut usize,
+        out: &mut [i16; 64],
+    ) -> Result<(), JpegError> {
+        let symbol = ac.symbol(self.window);
+        let value = symbol.value(self.window);
+        self.skip(symbol.bits)?;
+        *position += usize::from(symbol.advance);
+        // Sixteen zeros write one more of them; the end of the block has no place.
+        if let Some(&place) = ZIGZAG.get(*position - 1) {
+            out[usize::from(place)] = value;
         }
         Ok(())
     }

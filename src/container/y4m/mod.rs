@@ -24,6 +24,8 @@ pub struct Reader {
     scratch: Scratch,
     state: State,
     header: Option<Header>,
+    /// For the next picture.
+    spare: Option<Samples>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl Default for Reader {
             scratch: Scratch::new(SCRATCH),
             state: State::Line,
             header: None,
+            spare: None,
         }
     }
 }
@@ -91,6 +94,15 @@ impl Reader {
             self.state = State::Failed(error.clone());
         }
         step
+    }
+
+    /// Makes room for the next picture, as well while nothing comes as when it does.
+    pub fn prepare(&mut self) {
+        if let Some(header) = &self.header
+            && self.spare.is_none()
+        {
+            self.spare = Some(Samples::new(header));
+        }
     }
 
     /// Bytes at once, for those who have them anyway.
@@ -132,7 +144,9 @@ impl Reader {
                     let text = &self.scratch.data()[..length];
                     if let Some(header) = &self.header {
                         header::frame(text)?;
-                        self.state = State::Samples(Samples::new(header));
+                        let samples = self.spare.take();
+                        let samples = samples.unwrap_or_else(|| Samples::new(header));
+                        self.state = State::Samples(samples);
                     } else {
                         self.header = Some(Header::parse(text)?);
                     }

@@ -8,7 +8,7 @@ use std::{
 use super::{Picture, Settings};
 use crate::{
     codec::{CodecError, Encoder, Quality},
-    media::{Cell, Extent, Frame, Image, Level, Rung, RungKind},
+    media::{Cell, Extent, Frame, Level, Rung, RungKind},
 };
 
 /// Makes the frames of one level while they are wanted, and keeps what it needs for that a little longer.
@@ -94,14 +94,14 @@ impl Maker {
     ) -> Result<Frame, CodecError> {
         let (number, capture) = (picture.number, picture.capture);
         if self.level == Level::Full
-            && let Image::Jpeg { size, bytes } = picture.sizes.source()
+            && let Some((size, bytes)) = picture.sizes.jpeg()
         {
             let rung = match &self.coding {
-                Some(Coding::Whole(rung)) if rung.size() == *size => Arc::clone(rung),
+                Some(Coding::Whole(rung)) if rung.size() == size => Arc::clone(rung),
                 _ => Arc::new(Rung {
                     id: settings.next_rung(),
                     source: None,
-                    kind: RungKind::Whole { size: *size },
+                    kind: RungKind::Whole { size },
                 }),
             };
             self.coding = Some(Coding::Whole(Arc::clone(&rung)));
@@ -116,7 +116,7 @@ impl Maker {
                 cells,
             });
         }
-        let source = picture.sizes.source().size();
+        let source = picture.sizes.size();
         let pixels = picture.sizes.pixels(self.level.halvings())?;
         let size = pixels.size();
         let mut encoder = match self.coding.take() {
