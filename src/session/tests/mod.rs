@@ -10,6 +10,7 @@ mod lines;
 mod media;
 mod opening;
 mod order;
+mod player;
 mod time;
 
 use std::collections::VecDeque;
