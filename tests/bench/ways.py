@@ -3,7 +3,7 @@
 line between them on which UDP is lost, silent, cut or limited. Prints a row of a table for each fault.
 
 usage: ways.py [--cuts N] [--seconds N] [--video SRC --fps N] [FAULT...]
-FAULT: far (none, but a long way), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
+FAULT: far (none, but a long way), lan (none, and a short one; and 1 packet of 1000 lost), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
 viewer's changes), cut (UDP while it plays, N times), back (UDP, after 10 s), dead (everything, for 3 s), limit (200 kB of
 UDP, then silence), throttle (UDP to 500 kB/s, for 5 minutes), nat (which forgets UDP after 15 s without any), small (no UDP
 packet over 1280 bytes gets through, from the start, and from the middle); all of them if none is named.
@@ -74,6 +74,23 @@ def loss(network, options):
               f"{delay['p99']:.0f}, max {delay['max']:.0f} ms, sound lost {summary['audio_lost']} of "
               f"{summary['audio_packets']} |", flush=True)
     network.write(loss=0.0)
+
+
+def lan(network, options):
+    """Delay over each way where nothing is in the way, shown as soon as it is whole; in turn."""
+    for share in (0.0, 0.001):
+        network.write(delay_ms=0.25, rate_mbit=0, loss=share)
+        delays = {"tls": [], "quic": []}
+        for _ in range(3):
+            for way, found in delays.items():
+                _, summary = events(network.watch(options.seconds // 2, "--transport", way, "--latency", "instant"), "stats")
+                found.append(summary["latency_ms"])
+        said = "; ".join(f"over {way} p50 {statistics.median(one['p50'] for one in found):.1f}, p99 "
+                         f"{statistics.median(one['p99'] for one in found):.1f}, max {max(one['max'] for one in found):.0f} ms"
+                         for way, found in delays.items())
+        print(f"| none, a round trip of 0.5 ms, {share:.1%} of packets lost | delay, pictures shown at once, three times each "
+              f"in turn: {said} |", flush=True)
+    network.write(**LINE, loss=0.0)
 
 
 def first(network, *more, networks=None):
@@ -256,7 +273,7 @@ def small(network, options):
           f"{played(summary)} |", flush=True)
 
 
-FAULTS = {"far": far, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit,
+FAULTS = {"far": far, "lan": lan, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit,
           "throttle": throttle, "nat": nat, "small": small}
 
 
