@@ -177,6 +177,8 @@ struct Seen {
     shown: Vec<(u64, u64)>,
     /// Packets of sound that were not there when they were due.
     concealed: u64,
+    /// Packets of sound that were not heard.
+    lost: u64,
 }
 
 impl Seen {
@@ -295,6 +297,7 @@ fn watch_film(mut down: Line, seconds: u64, mbit: usize) -> Seen {
         }
         player.tick(now);
     }
+    seen.lost = player.lost();
     (seen.shown, seen.concealed) = (player.shown, player.concealed);
     assert!(
         seen.sounds.len() as u64 + 100 > sequence,
@@ -341,6 +344,7 @@ fn what_the_first_pictures_of_a_slow_line_took_is_not_shown_for_long() {
         assert!(minute <= 200, "{minute} ms with {mbit_of_film} Mbit/s");
         assert!(all <= 175, "{all} ms with {mbit_of_film} Mbit/s");
         assert!(seen.concealed <= 20, "{} made up", seen.concealed);
+        assert_eq!(seen.lost, 0);
         // Down from the best one at once, as soon as the line is known.
         let (first, _) = seen.steps[0];
         assert!(first <= 1500, "{first} ms with {mbit_of_film} Mbit/s");
@@ -356,6 +360,9 @@ fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
         assert!(seen.rate(20, 300) >= least, "{}", seen.rate(20, 300));
         assert!(seen.step_at(299) > 1, "{:?}", seen.steps);
         assert!(seen.steps.len() <= 40, "{:?}", seen.steps);
+        // Behind the first pictures of the slowest line the sound is late by more than can be caught up with: once.
+        let most = if rate < 1.0 { 15 } else { 0 };
+        assert!(seen.lost <= most, "{} at {rate} Mbit/s", seen.lost);
     }
 }
 

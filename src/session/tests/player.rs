@@ -54,6 +54,12 @@ impl Player {
         }
     }
 
+    /// Packets that were not heard.
+    pub(super) fn lost(&self) -> u64 {
+        let counts = self.sounds.counts();
+        counts.lost + counts.skipped
+    }
+
     /// A millisecond.
     pub(super) fn tick(&mut self, now: Instant) {
         while self.sounds_until <= now {
