@@ -120,7 +120,11 @@ impl Moves {
                 self.way(carrier).dialling = false;
                 match carrier {
                     Carrier::Udp => self.put_off(now),
-                    Carrier::Tcp => self.standby_at = now + PROBES[0],
+                    // While QUIC is doubted there is nothing else to hope for.
+                    Carrier::Tcp => {
+                        let doubted = matches!(self.stage, Stage::Doubt { .. });
+                        self.standby_at = now + if doubted { AGAIN } else { PROBES[0] };
+                    }
                 }
             }
             Event::Gone(carrier) => self.gone(carrier, now),
@@ -195,6 +199,8 @@ impl Moves {
                         rebind_at: None,
                     };
                     self.todo.push(Output::Rebind(Carrier::Udp));
+                } else if self.lacks_standby() && now >= self.standby_at {
+                    self.dial(Carrier::Tcp);
                 }
             }
             Stage::Trial { since } => {
@@ -230,7 +236,7 @@ impl Moves {
         }
         match self.active {
             Carrier::Udp => {
-                if !self.tls.stands && !self.tls.dialling && now >= self.standby_at {
+                if self.lacks_standby() && now >= self.standby_at {
                     self.dial(Carrier::Tcp);
                 }
                 if now >= self.doubt_at() {
@@ -263,8 +269,7 @@ impl Moves {
             Stage::Calm if self.only => return None,
             Stage::Calm => match self.active {
                 Carrier::Udp => {
-                    let standby =
-                        (!self.tls.stands && !self.tls.dialling).then_some(self.standby_at);
+                    let standby = self.lacks_standby().then_some(self.standby_at);
                     return [standby, Some(self.doubt_at())].into_iter().flatten().min();
                 }
                 Carrier::Tcp => {
@@ -274,7 +279,11 @@ impl Moves {
             Stage::Doubt {
                 answered,
                 rebind_at,
-            } => return answered.map(|at| at + GRACE).or(rebind_at),
+            } => {
+                let standby = self.lacks_standby().then_some(self.standby_at);
+                let next = answered.map(|at| at + GRACE).or(rebind_at);
+                return next.into_iter().chain(standby).min();
+            }
             Stage::Trial { since } => {
                 let silent = self.quic.heard.map_or(now, |heard| heard + TRIAL_SILENCE);
                 silent.min(since + TRIAL)
@@ -302,6 +311,11 @@ impl Moves {
         }
         // A TCP connection belongs to its address. Where that is still there, or comes back, something is heard.
         self.readdressed = self.tls.stands.then_some(now);
+    }
+
+    /// TLS neither stands nor is being dialled.
+    const fn lacks_standby(&self) -> bool {
+        !self.tls.stands && !self.tls.dialling
     }
 
     /// When silence becomes suspicious.
@@ -444,6 +458,8 @@ const SURVIVES: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_millis(50);
 /// What is taken for usual at most, so that a source that stands still is not waited for.
 const LONGEST_GAP: Duration = Duration::from_millis(400);
+/// How soon TLS is dialled again that could not be had, while QUIC is doubted.
+const AGAIN: Duration = Duration::from_millis(500);
 /// A short look at a stream is not worth a second connection.
 const STANDBY_AFTER: Duration = Duration::from_secs(1);
 /// From the start, or from a move to TLS, and between tries.

@@ -227,6 +227,12 @@ impl Viewer {
         moves.is_some_and(|moves| moves.active() == carrier)
     }
 
+    /// Whether the server has taken this viewer over this way.
+    fn is_welcome(&self, carrier: Carrier) -> bool {
+        let session = self.ways[place(carrier)].as_ref();
+        session.is_some_and(Session::is_welcome)
+    }
+
     /// The session that brings the picture.
     fn active(&self) -> Option<&Session> {
         let moves = self.moves.as_ref()?;
@@ -277,8 +283,10 @@ impl Viewer {
     fn event(&mut self, carrier: Carrier, event: Event, now: Instant) -> Turn {
         if let Event::Closed(reason) = event {
             self.last_words = Some(ended(&reason, self.closing));
-            if matches!(reason, CloseReason::Peer { .. }) && self.is_active(carrier) {
-                // The server has said goodbye, and means every link.
+            if let CloseReason::Peer { code, .. } = &reason
+                && (self.is_active(carrier) || code.is_of_every_link() && self.is_welcome(carrier))
+            {
+                // The server has said goodbye, and means every link. The picture's may be dead, with the word lost in it.
                 self.moves = None;
                 self.ended = self.ended.take().or_else(|| self.last_words.take());
                 self.part(now);
@@ -450,3 +458,6 @@ fn report(second: &Summary) -> Report {
         rtt_us: us(second.rtt_ms),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -450,7 +450,7 @@ const STEADY: f64 = 0.0005;
 const FALL: f64 = 0.001;
 
 /// Of what it is too high, it falls by one part in so many each second; to be a third takes about as long.
-const FALL_TIME: f64 = 30.0;
+const FALL_TIME: f64 = 10.0;
 
 /// How long the target is not held up.
 const START: Duration = Duration::from_secs(4);

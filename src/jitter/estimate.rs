@@ -7,7 +7,7 @@ use std::{
 
 use crate::media::MediaTime;
 
-/// Delays of one track over its fastest packet, within a sliding window of 5 s.
+/// Delays of one track over its fastest packet, within a sliding window, usually of 5 s.
 ///
 /// A packet's *lag* is its arrival (microseconds since `origin` on our clock) minus its capture (microseconds since
 /// the server's epoch). The two clocks need not agree: only differences of lags mean anything, and tracks of one
@@ -15,6 +15,7 @@ use crate::media::MediaTime;
 #[derive(Debug)]
 pub struct Estimate {
     origin: Instant,
+    window: Duration,
     /// Arrival and lag, oldest first.
     samples: VecDeque<(Instant, i64)>,
     /// Sorted anew for each percentile; kept so that nothing is allocated.
@@ -26,10 +27,16 @@ pub struct Estimate {
 impl Estimate {
     /// Nothing has come yet. `origin` is any moment on our clock, the same for all tracks that are to be compared.
     pub fn new(origin: Instant) -> Self {
+        Self::over(WINDOW, origin)
+    }
+
+    /// As [`Self::new`], over a window of another length, of which not more counts than memory allows.
+    pub fn over(window: Duration, origin: Instant) -> Self {
         Self {
             origin,
-            samples: VecDeque::with_capacity(MAX_SAMPLES),
-            scratch: Vec::with_capacity(MAX_SAMPLES),
+            window,
+            samples: VecDeque::with_capacity(FIRST_SAMPLES),
+            scratch: Vec::with_capacity(FIRST_SAMPLES),
             fastest: None,
             spread: Duration::ZERO,
         }
@@ -42,7 +49,7 @@ impl Estimate {
             || self
                 .samples
                 .front()
-                .is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW)
+                .is_some_and(|(at, _)| now.saturating_duration_since(*at) > self.window)
         {
             self.samples.pop_front();
         }
@@ -107,8 +114,11 @@ fn micros(us: i64) -> Duration {
 /// How far back packets count.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// 5 s of packets of 10 ms; a faster track is measured over less time.
-const MAX_SAMPLES: usize = 512;
+/// 5 s of packets of 10 ms, for which there is room from the start.
+const FIRST_SAMPLES: usize = 512;
+
+/// Half a minute of 60 pictures a second; a faster track is measured over less time.
+const MAX_SAMPLES: usize = 2048;
 
 #[cfg(test)]
 #[expect(

@@ -125,7 +125,8 @@ impl Playback {
                 let mut pictures = self.shared.pictures();
                 pictures.jitter.end(rung, frame, capture, now);
                 pictures.estimate.add(capture, now);
-                let slowest = pictures.slowest();
+                pictures.lateness.add(rung, capture, now);
+                let slowest = pictures.lateness.slowest();
                 drop(pictures);
                 self.shared.pictures_wake.notify_one();
                 self.shared.wait_for_pictures(slowest);

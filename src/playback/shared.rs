@@ -47,6 +47,7 @@ pub(super) struct Shared {
 pub(super) struct Pictures {
     pub(super) jitter: jitter::Video,
     pub(super) estimate: jitter::Estimate,
+    pub(super) lateness: jitter::Lateness,
     /// Newest last.
     pub(super) rungs: VecDeque<Arc<Rung>>,
     /// Counts subscriptions: a rung's name means something only within one.
@@ -66,6 +67,7 @@ impl Shared {
             pictures: Mutex::new(Pictures {
                 jitter: jitter::Video::new(),
                 estimate: jitter::Estimate::new(started),
+                lateness: jitter::Lateness::new(started),
                 rungs: VecDeque::new(),
                 generation: 0,
             }),
@@ -126,6 +128,7 @@ impl Shared {
         let mut pictures = self.pictures();
         pictures.jitter.reset();
         pictures.estimate.reset();
+        pictures.lateness.reset();
         pictures.rungs.clear();
         pictures.generation += 1;
         drop(pictures);
@@ -150,14 +153,6 @@ impl Shared {
 
     pub(super) fn tell(&self, news: News) {
         (self.news)(news);
-    }
-}
-
-impl Pictures {
-    /// The lag, in microseconds, that all but the slowest pictures have.
-    pub(super) fn slowest(&self) -> Option<i64> {
-        let spread = i64::try_from(self.estimate.spread().as_micros()).unwrap_or(i64::MAX);
-        Some(self.estimate.fastest()?.saturating_add(spread))
     }
 }
 

@@ -53,6 +53,22 @@ impl CloseCode {
         (11, Self::Dismissed),
     ];
 
+    /// Whether it concerns the viewer or the server, and so every link between them, and not the one over which it
+    /// comes.
+    pub const fn is_of_every_link(self) -> bool {
+        match self {
+            Self::Done | Self::Going | Self::Forbidden | Self::Revoked | Self::Dismissed => true,
+            Self::Internal
+            | Self::Misbehaved
+            | Self::Incompatible
+            | Self::NoSuchStream
+            | Self::Silent
+            | Self::Busy
+            | Self::Unauthorized
+            | Self::Other(_) => false,
+        }
+    }
+
     /// Whether to come back by oneself makes sense.
     pub const fn is_worth_retrying(self) -> bool {
         match self {

@@ -3,13 +3,13 @@
 line between them on which UDP is lost, silent, cut or limited. Prints a row of a table for each fault.
 
 usage: ways.py [--cuts N] [--seconds N] [--video SRC --fps N] [FAULT...]
-FAULT: far (none, but a long way), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
+FAULT: far (none, but a long way), lan (none, and a short one; and 1 packet of 1000 lost), loss (1, 2 and 5 %), silent (UDP from the start), refused (UDP, by ICMP), address (the
 viewer's changes), cut (UDP while it plays, N times), back (UDP, after 10 s), dead (everything, for 3 s), limit (200 kB of
 UDP, then silence), throttle (UDP to 500 kB/s, for 5 minutes), nat (which forgets UDP after 15 s without any), small (no UDP
 packet over 1280 bytes gets through, from the start, and from the middle); all of them if none is named.
 Needs root, iproute2, nftables, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
-import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, signal, statistics, subprocess, sys, tempfile, threading, time
 
 LINE = {"delay_ms": 5, "rate_mbit": 50, "queue_ms": 100}
 
@@ -76,6 +76,23 @@ def loss(network, options):
     network.write(loss=0.0)
 
 
+def lan(network, options):
+    """Delay over each way where nothing is in the way, shown as soon as it is whole; in turn."""
+    for share in (0.0, 0.001):
+        network.write(delay_ms=0.25, rate_mbit=0, loss=share)
+        delays = {"tls": [], "quic": []}
+        for _ in range(3):
+            for way, found in delays.items():
+                _, summary = events(network.watch(options.seconds // 2, "--transport", way, "--latency", "instant"), "stats")
+                found.append(summary["latency_ms"])
+        said = "; ".join(f"over {way} p50 {statistics.median(one['p50'] for one in found):.1f}, p99 "
+                         f"{statistics.median(one['p99'] for one in found):.1f}, max {max(one['max'] for one in found):.0f} ms"
+                         for way, found in delays.items())
+        print(f"| none, a round trip of 0.5 ms, {share:.1%} of packets lost | delay, pictures shown at once, three times each "
+              f"in turn: {said} |", flush=True)
+    network.write(**LINE, loss=0.0)
+
+
 def first(network, *more, networks=None):
     """When the first picture is there, in ms; the median of seven."""
     times = []
@@ -129,19 +146,38 @@ def silent(network, options):
 
 
 def cut(network, options):
-    gaps, sounds, lost = [], [], 0
-    for _ in range(options.cuts):
-        viewer = network.watch(5)
-        began = time.monotonic()
-        while time.monotonic() - began < 2.5:
-            time.sleep(0.05)
-        network.write(udp="drop")
-        moves, summary = events(viewer, "switched")
+    gaps, sounds, lost, cuts, others = [], [], 0, 0, 0
+    while cuts < options.cuts and others < 20:
+        viewer, moves, summary = network.watch(5), [], None
+        timer = threading.Timer(2.5, lambda: network.write(udp="drop"))
+        for text in viewer.stdout:
+            event = json.loads(text)
+            if event["event"] == "connected":
+                if event["transport"] != "quic":
+                    # QUIC has lost the race: there is nothing to cut.
+                    viewer.send_signal(signal.SIGINT)
+                    continue
+                timer.start()
+            elif event["event"] == "switched":
+                moves.append(event)
+            elif event["event"] == "summary":
+                summary = event
+        viewer.wait()
+        was_cut = timer.ident is not None
+        timer.cancel()
         network.write(udp="open")
+        # Until the line has noticed.
+        time.sleep(0.1)
+        if not was_cut:
+            others += 1
+            continue
+        cuts += 1
         gaps += [move["video_gap_ms"] for move in moves[:1]]
         sounds.append(summary["audio_gap_max_ms"])
         lost += summary["audio_lost"]
     gaps.sort()
+    if others:
+        print(f"{others} more viewers came over TLS from the start", file=sys.stderr)
     print(f"| UDP cut while playing, {options.cuts} times | moved {len(gaps)} times, gap of the picture p50 "
           f"{gaps[len(gaps) // 2]:.0f}, p95 {gaps[len(gaps) * 95 // 100]:.0f}, max {gaps[-1]:.0f} ms; of the sound at most "
           f"{max(sounds):.0f} ms, {lost} packets lost |", flush=True)
@@ -237,7 +273,7 @@ def small(network, options):
           f"{played(summary)} |", flush=True)
 
 
-FAULTS = {"far": far, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit,
+FAULTS = {"far": far, "lan": lan, "loss": loss, "silent": silent, "refused": refused, "address": address, "cut": cut, "back": back, "dead": dead, "limit": limit,
           "throttle": throttle, "nat": nat, "small": small}
 
 

@@ -65,7 +65,8 @@ async fn play(viewer: &mut Raw, frames: u64) -> Got {
             | Event::Refused { .. }
             | Event::Rung(_)
             | Event::Cells { .. }
-            | Event::Source { .. } => {}
+            | Event::Source { .. }
+            | Event::Answer(_) => {}
         }
     }
     got

@@ -24,6 +24,8 @@ struct World {
     allowance: Option<u64>,
     carried: u64,
     links: [bool; 2],
+    /// How long TLS takes to be there.
+    tcp_takes: Duration,
     /// Links under way, and when they stand if the network lets them.
     dials: Vec<(Carrier, Instant)>,
     video: [bool; 2],
@@ -52,6 +54,7 @@ impl World {
             allowance: None,
             carried: 0,
             links,
+            tcp_takes: ms(40),
             dials: Vec::new(),
             video: links,
             fetched: None,
@@ -169,10 +172,10 @@ impl World {
                 Output::Dial(carrier) => {
                     assert!(!self.is_linked(carrier));
                     assert!(!self.dials.iter().any(|(other, _)| *other == carrier));
-                    let takes = if carrier == Carrier::Udp && !self.udp {
-                        ms(5000)
-                    } else {
-                        ms(40)
+                    let takes = match carrier {
+                        Carrier::Udp if !self.udp => ms(5000),
+                        Carrier::Udp => ms(40),
+                        Carrier::Tcp => self.tcp_takes,
                     };
                     self.dials.push((carrier, self.now + takes));
                 }
@@ -244,6 +247,17 @@ fn udp_that_dies_before_tls_stands_by_is_left_as_soon_as_tls_stands() {
     world.run(ms(300));
     world.udp = false;
     world.run(ms(500));
+    assert_eq!(world.moves.active(), Carrier::Tcp);
+}
+
+#[test]
+fn tls_that_could_not_be_had_while_udp_is_silent_is_dialled_again_soon() {
+    let mut world = World::new(Carrier::Udp);
+    world.run(ms(300));
+    (world.udp, world.tcp) = (false, false);
+    world.run(ms(3000));
+    world.tcp = true;
+    world.run(ms(1000));
     assert_eq!(world.moves.active(), Carrier::Tcp);
 }
 
@@ -352,6 +366,38 @@ fn quic_that_brings_older_pictures_than_tls_is_not_taken() {
 }
 
 proptest! {
+    /// Whatever the moment at which UDP dies, and however long TLS takes: before it stands by, while it is dialled, while
+    /// QUIC is on trial or is fetched from, just after a move there.
+    #[test]
+    fn udp_that_dies_at_any_moment_is_left_while_tls_gets_through(
+        quic_first: bool,
+        dies_at in 0_u64..20_000,
+        takes in 10_u64..900,
+        stale in proptest::option::of(0_u64..3000),
+    ) {
+        let mut world = World::new(if quic_first { Carrier::Udp } else { Carrier::Tcp });
+        world.tcp_takes = ms(takes);
+        world.run(ms(dies_at));
+        world.udp = false;
+        if let Some(before) = stale {
+            // What stood by is gone too, and can be had again a while later.
+            world.end(Carrier::Tcp);
+            world.tcp = false;
+            world.run(ms(before));
+            world.tcp = true;
+            if world.links == [false; 2] {
+                return Ok(());
+            }
+        }
+        world.dark = Duration::ZERO;
+        world.run(ms(300 + 2 * (500 + takes)));
+        prop_assert_eq!(world.moves.active(), Carrier::Tcp);
+        prop_assert!(world.now - world.seen < ms(50), "{:?}", world.moves);
+        if stale.is_none() && (!quic_first || dies_at > 1100 + takes) {
+            prop_assert!(world.dark <= ms(350), "{:?}", world.dark);
+        }
+    }
+
     /// Whatever dies when, and comes back, and whatever network it is on: there is a picture again within seconds of a way being there.
     #[test]
     fn a_picture_is_seen_soon_after_a_way_is_there(

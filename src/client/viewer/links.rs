@@ -51,6 +51,10 @@ impl Viewer {
     /// The other link could not be had.
     pub(in crate::client) fn failed(&mut self, carrier: Carrier, err: &DialError, now: Instant) {
         debug!(%carrier, %err, "no other link");
+        if let Some((_, want)) = self.begun.take() {
+            // It was probably not used.
+            self.resume = self.resume.take().or(want.resume);
+        }
         self.tell(moves::Event::Failed(carrier), now);
     }
 
@@ -141,7 +145,9 @@ impl Viewer {
             }
             moves::Output::Try(carrier) => self.subscribe(carrier, true),
             moves::Output::Fetch(carrier) => {
-                self.merge.fetch(carrier);
+                let session = self.ways[place(carrier)].as_ref();
+                let older = session.is_some_and(Session::is_asked);
+                self.merge.fetch(carrier, usize::from(older));
                 self.subscribe(carrier, true);
             }
             moves::Output::Drop(carrier) => {

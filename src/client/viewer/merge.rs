@@ -23,6 +23,8 @@ pub(super) struct Merge {
 #[derive(Debug)]
 struct Fetch {
     over: Carrier,
+    /// Answers under way to what was asked before.
+    older: usize,
     /// That subscription stands; what came before is of another.
     subscribed: bool,
     /// What came of the picture, where it is not seen before it is complete.
@@ -53,10 +55,12 @@ impl Merge {
         (self.last_picture, self.last_sound)
     }
 
-    /// From its next subscription on, what comes over this way is kept, until the first frame is complete.
-    pub(super) fn fetch(&mut self, over: Carrier) {
+    /// From the subscription on that is asked for next, what comes over this way is kept, until the first frame is
+    /// complete; so many answers to earlier ones come before.
+    pub(super) fn fetch(&mut self, over: Carrier, older: usize) {
         self.fetch = Some(Fetch {
             over,
+            older,
             subscribed: false,
             kept: Vec::new(),
         });
@@ -102,6 +106,12 @@ impl Merge {
             return new.then_some(event);
         }
         if let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.over == carrier) {
+            if let Event::Subscribed { .. } | Event::Refused { .. } = event
+                && fetch.older > 0
+            {
+                fetch.older -= 1;
+                return None;
+            }
             if let Event::Subscribed { .. } = event {
                 // The stream is the one that plays: to the player nothing begins anew.
                 fetch.subscribed = true;
@@ -110,12 +120,21 @@ impl Merge {
                 }
                 return None;
             }
+            if let Event::Refused { .. } = event {
+                // Where there is another picture, that stays.
+                self.fetch = None;
+                return (carrier == self.active).then_some(event);
+            }
             if !fetch.subscribed {
                 return None;
             }
             if carrier != self.active {
-                let of_picture = matches!(event, Event::Rung(_) | Event::Cells { .. });
-                if of_picture && fetch.kept.len() < MOST_KEPT {
+                // How the source is was told over the other way as well, but perhaps not before the move.
+                let matters = matches!(
+                    event,
+                    Event::Rung(_) | Event::Cells { .. } | Event::Source { .. }
+                );
+                if matters && fetch.kept.len() < MOST_KEPT {
                     fetch.kept.push(event);
                 }
                 return None;
@@ -219,7 +238,7 @@ mod tests {
         assert!(merge.take(Carrier::Tcp, end(1), now()).is_some());
         // Tried, and thrown away.
         assert!(merge.take(Carrier::Udp, cells(2), now()).is_none());
-        merge.fetch(Carrier::Udp);
+        merge.fetch(Carrier::Udp, 0);
         assert!(merge.take(Carrier::Udp, cells(2), now()).is_none());
         assert!(merge.take(Carrier::Udp, subscribed(), now()).is_none());
         assert!(merge.take(Carrier::Udp, cells(3), now()).is_none());
@@ -235,7 +254,7 @@ mod tests {
     fn no_frame_is_seen_twice_and_none_that_is_older() {
         let mut merge = Merge::new(Carrier::Udp);
         assert!(merge.take(Carrier::Udp, end(5), now()).is_some());
-        merge.fetch(Carrier::Tcp);
+        merge.fetch(Carrier::Tcp, 0);
         assert_eq!(merge.arrive(Carrier::Tcp, now()), []);
         // Of the subscription to the sound alone.
         assert!(merge.take(Carrier::Tcp, cells(9), now()).is_none());
@@ -246,5 +265,33 @@ mod tests {
         }
         assert!(merge.take(Carrier::Tcp, end(6), now()).is_some());
         assert!(merge.take(Carrier::Udp, end(7), now()).is_none());
+    }
+
+    #[test]
+    fn the_answer_to_an_earlier_wish_is_not_taken_for_that_to_the_picture() {
+        let mut merge = Merge::new(Carrier::Udp);
+        merge.fetch(Carrier::Tcp, 1);
+        assert_eq!(merge.arrive(Carrier::Tcp, now()), []);
+        for _ in 0..2 {
+            assert!(merge.take(Carrier::Tcp, cells(1), now()).is_none());
+            assert!(merge.take(Carrier::Tcp, subscribed(), now()).is_none());
+        }
+        assert!(merge.take(Carrier::Tcp, cells(2), now()).is_some());
+    }
+
+    #[test]
+    fn a_picture_that_is_refused_is_told_where_there_is_no_other() {
+        let refused = || Event::Refused {
+            stream: "cam".parse().unwrap(),
+            code: crate::wire::CloseCode::NoSuchStream,
+            reason: crate::wire::Text::new("gone"),
+        };
+        let mut merge = Merge::new(Carrier::Tcp);
+        merge.fetch(Carrier::Udp, 0);
+        assert!(merge.take(Carrier::Udp, refused(), now()).is_none());
+        assert!(merge.take(Carrier::Tcp, end(1), now()).is_some());
+        merge.fetch(Carrier::Udp, 0);
+        merge.arrive(Carrier::Udp, now());
+        assert!(merge.take(Carrier::Udp, refused(), now()).is_some());
     }
 }

@@ -197,6 +197,16 @@ impl Session {
         self.clock.hurry(now);
     }
 
+    /// Whether the server has yet to answer what was asked of it last.
+    pub const fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Whether the server has said welcome.
+    pub const fn is_welcome(&self) -> bool {
+        matches!(self.state, State::Idle | State::Streaming)
+    }
+
     /// Tells the server how it looks here, about once a second; of several that wait only the last is told.
     pub const fn report(&mut self, report: Report) {
         self.report = Some(report);

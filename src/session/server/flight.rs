@@ -41,6 +41,12 @@ const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// The same while the line is jammed.
 const JAMMED_WINDOW: Duration = Duration::from_millis(250);
 
+/// A rate that rises by less than this is that of a line that is full, as in BBR's startup.
+const RISE: f64 = 1.25;
+
+/// Round trips in which it has to, or it does not rise any more.
+const ROUNDS_OF_GROWTH: u32 = 2;
+
 /// Chunks remembered one by one; of more, the last are taken as one.
 const MAX_CHUNKS: usize = 4096;
 
@@ -64,6 +70,8 @@ pub(super) struct Flight {
     full_since: Option<Instant>,
     /// When the bound went up last because it held something back and there was no queue.
     grew: Option<Instant>,
+    /// The highest rate when it had last risen by a good part, and when that was.
+    risen: Option<Rate>,
     /// What was sent up to here says nothing about the line: there was nothing more to send.
     starved_until: u64,
     drain: Option<Drain>,
@@ -123,6 +131,7 @@ impl Flight {
             limited: false,
             full_since: None,
             grew: None,
+            risen: None,
             starved_until: 0,
             drain: None,
         }
@@ -143,11 +152,20 @@ impl Flight {
         self.rtt.map(|least| least.rtt)
     }
 
-    /// Whether the bound is still rising: what is late now would not have been later on.
+    /// Whether the bound is still rising, and what is delivered with it: what is late now would not have been later on.
     pub(super) fn is_growing(&self, now: Instant) -> bool {
         let rtt = self.rtt.map_or(Duration::ZERO, |least| least.rtt);
-        self.grew
-            .is_some_and(|grew| now.saturating_duration_since(grew) <= rtt + SLACK)
+        let lately = |at: Instant| now.saturating_duration_since(at) <= rtt + SLACK;
+        self.grew.is_some_and(lately) && self.rises(now)
+    }
+
+    /// Whether the line delivers more and more of late. A full one has calm moments too, in which more is tried, but it
+    /// does not deliver more for that.
+    fn rises(&self, now: Instant) -> bool {
+        let rtt = self.rtt.map_or(Duration::ZERO, |least| least.rtt);
+        self.risen.is_none_or(|risen| {
+            now.saturating_duration_since(risen.at) <= (rtt + SLACK) * ROUNDS_OF_GROWTH
+        })
     }
 
     /// How long the line takes for so many bytes; `None` while it may yet take more than it did, or has only just begun
@@ -267,7 +285,12 @@ impl Flight {
             self.full_since.get_or_insert(now);
             self.window = carried;
         } else if self.limited {
-            self.window = (self.window + gained).clamp(carried, MOST);
+            let most = if self.rises(now) {
+                MOST
+            } else {
+                (carried + carried / 4).min(MOST)
+            };
+            self.window = (self.window + gained).clamp(carried, most);
             self.full_since = None;
             self.grew = Some(now);
         } else {
@@ -345,6 +368,23 @@ impl Flight {
             self.rates.pop_back();
         }
         self.rates.push_back(Rate { at: now, rate });
+        self.note_rise(now);
+    }
+
+    /// Keeps in mind when the highest rate rises, and follows it down.
+    fn note_rise(&mut self, now: Instant) {
+        let Some(Rate { rate, .. }) = self.rates.front() else {
+            return;
+        };
+        match &mut self.risen {
+            Some(risen) if *rate < risen.rate * RISE => risen.rate = risen.rate.min(*rate),
+            _ => {
+                self.risen = Some(Rate {
+                    at: now,
+                    rate: *rate,
+                })
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
+use super::player::Player;
 use super::*;
 use crate::session::server::Event;
 
@@ -172,13 +173,27 @@ struct Seen {
     sounds: Vec<(u64, u64)>,
     /// When the step changed, and to which.
     steps: Vec<(u64, usize)>,
+    /// When each picture was shown, and how old it was then.
+    shown: Vec<(u64, u64)>,
+    /// Packets of sound that were not there when they were due.
+    concealed: u64,
+    /// Packets of sound that were not heard.
+    lost: u64,
 }
 
 impl Seen {
-    /// The age that `percent` of the frames between `from` and `to` seconds did not exceed.
+    /// The age that `percent` of the frames between `from` and `to` seconds did not exceed when they were complete.
     fn age(&self, percent: usize, from: u64, to: u64) -> u64 {
-        let mut ages: Vec<_> = self
-            .frames
+        Self::percentile(&self.frames, percent, from, to)
+    }
+
+    /// The same of the pictures when they were shown.
+    fn shown_age(&self, percent: usize, from: u64, to: u64) -> u64 {
+        Self::percentile(&self.shown, percent, from, to)
+    }
+
+    fn percentile(list: &[(u64, u64)], percent: usize, from: u64, to: u64) -> u64 {
+        let mut ages: Vec<_> = list
             .iter()
             .filter(|(at, _)| (from * 1000..to * 1000).contains(at))
             .map(|(_, age)| *age)
@@ -211,14 +226,19 @@ impl Seen {
 }
 
 /// Watches a film of 10 Mbit/s for so many seconds over `down`, answers coming back `down.delay` later.
-fn watch(mut down: Line, seconds: u64) -> Seen {
+fn watch(down: Line, seconds: u64) -> Seen {
+    watch_film(down, seconds, 10)
+}
+
+/// The same with a film of so many Mbit/s.
+fn watch_film(mut down: Line, seconds: u64, mbit: usize) -> Seen {
     let epoch = start();
     let mut up = Line::new(|_| 1e9, down.delay);
     let mut server = server::Session::new(offer(), epoch, epoch);
     let mut client = client::Session::new(want(Some("cam")), epoch);
     client.linked(epoch);
     let mut film = Film {
-        size: 10_000_000 / 8 / 25,
+        size: mbit * 1_000_000 / 8 / 25,
         step: 0,
         newest: None,
         begun: None,
@@ -228,6 +248,7 @@ fn watch(mut down: Line, seconds: u64) -> Seen {
     };
     let (mut to_server, mut to_client) = (BytesMut::new(), BytesMut::new());
     let mut seen = Seen::default();
+    let mut player = Player::new(epoch);
     let mut sequence = 0;
     for at in 0..seconds * 1000 {
         let now = epoch + ms(at);
@@ -259,20 +280,25 @@ fn watch(mut down: Line, seconds: u64) -> Seen {
         loop {
             match client.poll(now, &mut to_server) {
                 Output::Send => up.queue.push_back(to_server.split().freeze()),
-                Output::Event(client::Event::FrameEnd { capture, .. }) => {
+                Output::Event(client::Event::FrameEnd { rung, capture, .. }) => {
                     seen.frames.push((at, at - capture.as_micros() / 1000));
+                    player.picture(rung, capture, now);
                 }
                 Output::Event(client::Event::Audio(packet)) => {
                     assert_eq!(packet.seq, seen.sounds.len() as u64, "sound is lost");
                     seen.sounds
                         .push((at, at - packet.capture.as_micros() / 1000));
+                    player.sound(packet, now);
                 }
                 Output::Event(client::Event::Closed(reason)) => panic!("{reason:?}"),
                 Output::Event(_) => {}
                 Output::Idle(_) => break,
             }
         }
+        player.tick(now);
     }
+    seen.lost = player.lost();
+    (seen.shown, seen.concealed) = (player.shown, player.concealed);
     assert!(
         seen.sounds.len() as u64 + 100 > sequence,
         "sound stays behind"
@@ -309,6 +335,23 @@ fn half_the_rate_that_is_needed_is_never_behind_in_ten_minutes() {
 }
 
 #[test]
+fn what_the_first_pictures_of_a_slow_line_took_is_not_shown_for_long() {
+    for mbit_of_film in [8, 10, 12, 15] {
+        let seen = watch_film(Line::new(|_| mbit(5.0), 50), 600, mbit_of_film);
+        let (start, minute) = (seen.shown_age(95, 5, 15), seen.shown_age(95, 0, 60));
+        let all = seen.shown_age(95, 0, 600);
+        assert!(start <= 200, "{start} ms with {mbit_of_film} Mbit/s");
+        assert!(minute <= 200, "{minute} ms with {mbit_of_film} Mbit/s");
+        assert!(all <= 175, "{all} ms with {mbit_of_film} Mbit/s");
+        assert!(seen.concealed <= 20, "{} made up", seen.concealed);
+        assert_eq!(seen.lost, 0);
+        // Down from the best one at once, as soon as the line is known.
+        let (first, _) = seen.steps[0];
+        assert!(first <= 1500, "{first} ms with {mbit_of_film} Mbit/s");
+    }
+}
+
+#[test]
 fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
     for (rate, least, oldest) in [(2.0, 10, 220), (0.5, 5, 320)] {
         let seen = watch(Line::new(move |_| mbit(rate), 50), 300);
@@ -317,6 +360,9 @@ fn a_fifth_and_a_twentieth_of_the_rate_are_coarser_and_not_older() {
         assert!(seen.rate(20, 300) >= least, "{}", seen.rate(20, 300));
         assert!(seen.step_at(299) > 1, "{:?}", seen.steps);
         assert!(seen.steps.len() <= 40, "{:?}", seen.steps);
+        // Behind the first pictures of the slowest line the sound is late by more than can be caught up with: once.
+        let most = if rate < 1.0 { 15 } else { 0 };
+        assert!(seen.lost <= most, "{} at {rate} Mbit/s", seen.lost);
     }
 }
 

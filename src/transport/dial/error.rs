@@ -320,10 +320,28 @@ impl DialError {
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { server },
             io::ErrorKind::TimedOut => Self::TimedOut { server },
+            // A rule of this system's, or ICMPv6's "administratively prohibited".
+            io::ErrorKind::PermissionDenied => {
+                let source = io::Error::new(source.kind(), FORBIDDEN);
+                Self::Unreachable { server, source }
+            }
             _ => Self::Unreachable { server, source },
         }
     }
 }
+
+/// What the system says of UDP that was refused, in words.
+pub(super) fn udp_refused(kind: io::ErrorKind) -> io::Error {
+    // Of a host that is merely not there Linux tells UDP nothing; what it does tell so is ICMP's "administratively
+    // prohibited". To TCP both are the same.
+    if cfg!(target_os = "linux") && kind == io::ErrorKind::HostUnreachable {
+        return io::Error::new(kind, "a firewall on the way forbids it");
+    }
+    kind.into()
+}
+
+/// Here or on the way: the system does not say.
+const FORBIDDEN: &str = "a firewall forbids it";
 
 /// A title behind a status, if there is one.
 pub(in crate::transport) fn quoted(title: &str) -> String {

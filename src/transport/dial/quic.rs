@@ -11,6 +11,7 @@ use rustls::AlertDescription;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::error::udp_refused;
 use super::{DialError, Port, Target, Timeouts, authority, connect};
 use crate::transport::quic::{self, Client, Congestion, Ear, Heard, Socket};
 use crate::transport::{First, Link};
@@ -136,7 +137,7 @@ impl Attempt {
         let connection = tokio::select! {
             biased;
             done = connecting => done.map_err(|error| Failure::of(error, &self.config))?,
-            kind = ear.refused() => return Err(io::Error::from(kind).into()),
+            kind = ear.refused() => return Err(udp_refused(kind).into()),
             error = socket.errors() => return Err(error.into()),
             () = hush => return Err(Failure::Silent),
         };
