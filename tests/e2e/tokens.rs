@@ -312,8 +312,12 @@ fn the_program_makes_lists_and_takes_back_tokens_and_its_links_stay_the_same() {
     let (certs, state) = (dir.path().join("certs"), dir.path().join("state"));
     let shown = state.display().to_string();
     let options = format!("--video {CARD} --audio none --state {shown}");
-    let (mut server, link) = Program::serve(&certs, &options);
+    let mut server = Program::start(&format!(
+        "serve --listen 127.0.0.1:0 --certs {} {options}",
+        certs.display()
+    ));
     let listening = server.event("listening");
+    let link: Link = listening["link"].as_str().unwrap().parse().unwrap();
     let publish = listening["publish_link"].as_str().unwrap();
     assert!(publish.contains("&t="), "{publish}");
 
