@@ -100,27 +100,24 @@ async fn closed(link: &Link) -> Option<(CloseCode, String)> {
 }
 
 async fn of(mut raw: Raw) -> Option<(CloseCode, String)> {
-    match raw.event().await {
-        Event::Welcome(_) => None,
-        Event::Closed(CloseReason::Peer { code, reason }) => {
-            Some((code, reason.as_str().to_owned()))
-        }
-        other => panic!("{other:?}"),
+    let event = raw.event().await;
+    if let Event::Welcome(_) = event {
+        return None;
     }
+    let Event::Closed(CloseReason::Peer { code, reason }) = event else {
+        panic!("{event:?}");
+    };
+    Some((code, reason.as_str().to_owned()))
 }
 
 fn refused(ended: Result<tunnelcast::playback::Summary, Error>) -> (CloseCode, String) {
-    match ended {
-        Err(err @ Error::Refused { .. }) => {
-            assert_eq!(err.status(), Status::Refused);
-            let words = err.to_string();
-            match err {
-                Error::Refused { code, .. } => (code, words),
-                other => panic!("{other:?}"),
-            }
-        }
-        other => panic!("{other:?}"),
-    }
+    let err = ended.unwrap_err();
+    assert_eq!(err.status(), Status::Refused);
+    let words = err.to_string();
+    let Error::Refused { code, .. } = err else {
+        panic!("{words}");
+    };
+    (code, words)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
