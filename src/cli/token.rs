@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Make a token, and print the link that has it; a server that runs takes it at once
-    New(New),
+    New(Box<New>),
     /// Show what tokens there are; none of it is secret
     List(List),
     /// Take a token back; whoever came in by it is cut off within a second
@@ -134,7 +134,7 @@ struct Revoked {
 
 pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
     match arguments.what {
-        What::New(new) => make(new, output),
+        What::New(new) => make(*new, output),
         What::List(List { place }) => list(&place, output),
         What::Revoke(Revoke { id, place }) => {
             let store = TokenStore::new(place.state);

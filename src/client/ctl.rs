@@ -68,13 +68,13 @@ pub async fn ctl(
         }
         (None, None) => return Err(late()),
     };
-    match answer.code {
-        CloseCode::Done => Ok(answer),
-        code => Err(Error::Refused {
-            code,
-            reason: answer.reason.as_str().to_owned(),
-        }),
+    if answer.code == CloseCode::Done {
+        return Ok(answer);
     }
+    Err(Error::Refused {
+        code: answer.code,
+        reason: answer.reason.as_str().to_owned(),
+    })
 }
 
 /// A session that asks one thing.

@@ -10,6 +10,7 @@ async fn a_viewer_goes_on_by_itself_when_its_server_is_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = serve(CARD);
     config.identity = IdentitySource::Directory(dir.path().to_owned());
+    config.access.state = Some(dir.path().join("state"));
     let server = TestServer::start(config.clone()).await;
     let link = server.link().clone();
     let mut viewer = TestViewer::start(watch(&link));
@@ -32,6 +33,7 @@ async fn another_key_in_the_servers_place_is_refused_until_the_right_one_is_back
     let dir = tempfile::tempdir().unwrap();
     let mut config = serve(CARD);
     config.identity = IdentitySource::Directory(dir.path().to_owned());
+    config.access.state = Some(dir.path().join("state"));
     let server = TestServer::start(config.clone()).await;
     let mut viewer = TestViewer::start(watch(server.link()));
     viewer.connected().await;

@@ -100,27 +100,24 @@ async fn closed(link: &Link) -> Option<(CloseCode, String)> {
 }
 
 async fn of(mut raw: Raw) -> Option<(CloseCode, String)> {
-    match raw.event().await {
-        Event::Welcome(_) => None,
-        Event::Closed(CloseReason::Peer { code, reason }) => {
-            Some((code, reason.as_str().to_owned()))
-        }
-        other => panic!("{other:?}"),
+    let event = raw.event().await;
+    if let Event::Welcome(_) = event {
+        return None;
     }
+    let Event::Closed(CloseReason::Peer { code, reason }) = event else {
+        panic!("{event:?}");
+    };
+    Some((code, reason.as_str().to_owned()))
 }
 
 fn refused(ended: Result<tunnelcast::playback::Summary, Error>) -> (CloseCode, String) {
-    match ended {
-        Err(err @ Error::Refused { .. }) => {
-            assert_eq!(err.status(), Status::Refused);
-            let words = err.to_string();
-            match err {
-                Error::Refused { code, .. } => (code, words),
-                other => panic!("{other:?}"),
-            }
-        }
-        other => panic!("{other:?}"),
-    }
+    let err = ended.unwrap_err();
+    assert_eq!(err.status(), Status::Refused);
+    let words = err.to_string();
+    let Error::Refused { code, .. } = err else {
+        panic!("{words}");
+    };
+    (code, words)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -312,8 +309,12 @@ fn the_program_makes_lists_and_takes_back_tokens_and_its_links_stay_the_same() {
     let (certs, state) = (dir.path().join("certs"), dir.path().join("state"));
     let shown = state.display().to_string();
     let options = format!("--video {CARD} --audio none --state {shown}");
-    let (mut server, link) = Program::serve(&certs, &options);
+    let mut server = Program::start(&format!(
+        "serve --listen 127.0.0.1:0 --certs {} {options}",
+        certs.display()
+    ));
     let listening = server.event("listening");
+    let link: Link = listening["link"].as_str().unwrap().parse().unwrap();
     let publish = listening["publish_link"].as_str().unwrap();
     assert!(publish.contains("&t="), "{publish}");
 
