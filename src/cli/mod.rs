@@ -4,6 +4,7 @@ mod ask;
 mod bitrate;
 mod bounds;
 mod cert;
+mod choose;
 mod config_file;
 mod ctl;
 mod demo;
@@ -11,6 +12,7 @@ mod devices;
 mod doctor;
 mod duration;
 mod output;
+mod publish;
 mod runtime;
 mod serve;
 mod systemd;
@@ -47,6 +49,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Serve a camera, a file, a pipe or the test card, and print one link to it
     Serve(serve::Arguments),
+    /// Send a camera, a file, a pipe or the test card to a server that relays it
+    Publish(publish::Arguments),
     /// See and hear what a link leads to
     Watch(watch::Arguments),
     /// Try every way to a server for real, and say what this network does to each
@@ -111,6 +115,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.verb {
         Verb::Demo(demo) => demo::run(demo, &output),
         Verb::Serve(serve) => serve::run(serve, &output),
+        Verb::Publish(publish) => publish::run(publish, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
         Verb::Cert(cert) => cert::run(cert, &output),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
-    config::{Access, Bounds, IdentitySource, LINGER, Serve},
+    config::{Access, Bounds, IdentitySource, LINGER, MAX_STREAMS, Serve},
     error::Error,
     server::{self, Notice, Server, Sockets},
     transport::forwarded::Range,
@@ -32,7 +32,8 @@ pub(super) struct Arguments {
     /// Name of the stream, as in the link
     #[arg(long, default_value = "live", value_parser = server::stream_name)]
     name: String,
-    /// Picture: camera[:N], testcard[:WxH@FPS], file:PATH, pipe:- or none
+    /// Picture: camera[:N], testcard[:WxH@FPS], file:PATH, pipe:- or none; with --audio none too there is no stream but
+    /// those that others publish
     #[arg(long, value_name = "SRC", default_value = "camera")]
     video: VideoSpec,
     /// Sound: mic[:NAME], tone, file:PATH, pipe:PATH or none [default: the file's own, the tone with the test card]
@@ -59,6 +60,9 @@ pub(super) struct Arguments {
     /// The most bits a second to each viewer, such as 5M or 800k
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
+    /// Streams at once that others publish here
+    #[arg(long, value_name = "N", default_value_t = MAX_STREAMS)]
+    max_streams: usize,
     /// Directory of the server's tokens, made at the first start
     #[arg(long, value_name = "DIR", default_value = "state")]
     state: PathBuf,
@@ -115,6 +119,7 @@ impl From<Arguments> for Serve {
             limits: arguments.bounds.ring(),
             linger: LINGER,
             max_viewers: arguments.bounds.max_viewers,
+            max_streams: arguments.max_streams,
             trusted_proxies: arguments.trusted_proxy,
             access: Access {
                 open: arguments.open,
@@ -232,6 +237,9 @@ fn announce(output: &Output, server: &Server, open: bool) -> Result<(), Error> {
 fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     match notice {
         Notice::Viewer(viewer) => output.event("viewer", viewer, &viewer.to_string()),
+        Notice::Publisher(publisher) => {
+            output.event("publisher", publisher, &publisher.to_string())
+        }
         Notice::Source(source) => {
             let why = source
                 .why
@@ -247,14 +255,14 @@ fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     }
 }
 
-fn rate(text: &str) -> Result<NonZeroU32, String> {
+pub(super) fn rate(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
         .ok()
         .filter(|fps: &NonZeroU32| fps.get() <= MOST_FPS)
         .ok_or_else(|| format!("a number from 1 to {MOST_FPS}"))
 }
 
-fn quality(text: &str) -> Result<Quality, String> {
+pub(super) fn quality(text: &str) -> Result<Quality, String> {
     text.parse()
         .ok()
         .and_then(Quality::new)
