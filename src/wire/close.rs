@@ -63,7 +63,12 @@ impl CloseCode {
     /// comes.
     pub const fn is_of_every_link(self) -> bool {
         match self {
-            Self::Done | Self::Going | Self::Forbidden | Self::Revoked | Self::Dismissed => true,
+            Self::Done
+            | Self::Going
+            | Self::Forbidden
+            | Self::Revoked
+            | Self::Dismissed
+            | Self::Replaced => true,
             Self::Internal
             | Self::Misbehaved
             | Self::Incompatible
@@ -71,6 +76,7 @@ impl CloseCode {
             | Self::Silent
             | Self::Busy
             | Self::Unauthorized
+            | Self::Taken
             | Self::Other(_) => false,
         }
     }

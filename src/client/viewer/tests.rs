@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use self::share::Share;
-use super::merge::Merge;
-use crate::client::moves::{self, Moves};
+use crate::links::merge::Merge;
+use crate::links::moves::{self, Moves};
 use crate::media::{AudioCodec, AudioPacket, MediaTime};
 use crate::session::{CloseReason, Output, client, server};
 use crate::transport::Carrier;
-use crate::wire::{CloseCode, ResumeSecret, SessionId, SourceState, StreamInfo, Text};
+use crate::wire::{CloseCode, ResumeSecret, Role, SessionId, SourceState, StreamInfo, Text};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -130,6 +130,8 @@ impl World {
             audio: true,
             max_bps: None,
             resume: None,
+            role: Role::Watch,
+            publish: None,
         };
         let mut client = client::Session::new(want, now);
         client.linked(now);
@@ -307,6 +309,7 @@ impl World {
             client::Event::Audio(packet) => self.sounds.push(packet.seq),
             client::Event::Welcome(_)
             | client::Event::Unsubscribed
+            | client::Event::Answer(_)
             | client::Event::Rung(_)
             | client::Event::Cells { .. }
             | client::Event::Closed(_) => {}

@@ -257,7 +257,9 @@ impl Pair {
             }
             moves::Output::Try(carrier) => self.subscribe(carrier, true),
             moves::Output::Fetch(carrier) => {
-                self.merge.fetch(carrier);
+                let side = self.sides[place(carrier)].as_ref();
+                let older = side.is_some_and(|side| side.session.is_asked());
+                self.merge.fetch(carrier, usize::from(older));
                 self.subscribe(carrier, true);
             }
             moves::Output::Drop(carrier) => {
