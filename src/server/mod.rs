@@ -460,8 +460,7 @@ async fn serve(link: Link, over: Option<Over>, shared: &Shared) {
         stop,
         shared.notices.clone(),
         (Arc::clone(&shared.groups), ident),
-        Arc::clone(&shared.relays),
-        Arc::clone(&shared.gate),
+        (Arc::clone(&shared.relays), Arc::clone(&shared.gate)),
         &link,
     );
     let Some(lane) = drive::run(link, &mut peer).await else {

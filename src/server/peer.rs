@@ -83,8 +83,7 @@ impl Peer {
         stop: CancellationToken,
         notices: mpsc::Sender<Notice>,
         (groups, ident): (Arc<Groups>, (SessionId, ResumeSecret)),
-        relays: Arc<Relays>,
-        gate: Arc<Gate>,
+        (relays, gate): (Arc<Relays>, Arc<Gate>),
         link: &Link,
     ) -> Self {
         let viewer = Viewer {

@@ -18,7 +18,8 @@ use tunnelcast::{
 use crate::{
     moving::Between,
     support::{
-        CARD, Raw, TestPublisher, TestServer, TestViewer, counted, publish, relay, serve, watch,
+        CARD, Program, Raw, TestPublisher, TestServer, TestViewer, counted, publish, relay, serve,
+        watch,
     },
 };
 
@@ -196,7 +197,7 @@ fn rate((before, since): (u64, Instant), now: u64) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_slow_uplink_pictures_are_never_behind() {
     let server = TestServer::start(relay()).await;
-    let slow = slow_uplink(server.link().port, 50_000).await;
+    let slow = slow_uplink(server.link().port, 50_000);
     let (mut config, link) = publish(&server, "cam1", "testcard:640x368@25");
     config.link.port = slow;
     config.ways = Ways::Only(Kind::Tls);
@@ -222,7 +223,7 @@ async fn over_a_slow_uplink_pictures_are_never_behind() {
 }
 
 /// A line that carries so many bytes a second towards the server, and holds next to none.
-async fn slow_uplink(server: u16, bytes_a_second: usize) -> u16 {
+fn slow_uplink(server: u16, bytes_a_second: usize) -> u16 {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
     use tokio::net::TcpSocket;
     let socket = TcpSocket::new_v4().unwrap();
@@ -358,4 +359,66 @@ async fn a_server_that_cannot_be_reached_at_first_is_an_error() {
     };
     let ended = TestPublisher::start(Publish { link, ..config }).end().await;
     assert!(matches!(ended, Err(Error::Dial(_))), "{ended:?}");
+}
+
+/// The real programs: what they print, and what they end with.
+#[test]
+fn the_programs_say_what_happens_and_end_with_the_status_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (certs, state) = (path("certs"), path("state"));
+    let nothing = ["--video", "none", "--audio", "none"];
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--certs", &certs];
+    let mut server = Program::with(
+        serve.into_iter().chain(["--state", &state]).chain(nothing),
+        |_| {},
+    );
+    let listening = server.event("listening");
+    let (link, to) = (
+        listening["link"].as_str().unwrap(),
+        listening["publish_link"].as_str().unwrap(),
+    );
+    let publish = [
+        "publish",
+        to,
+        "--video",
+        CARD,
+        "--networks",
+        "/dev/null/networks",
+    ];
+
+    let unnamed = Program::with(publish, |_| {}).end();
+    assert_eq!(unnamed.status, Some(2), "{}", unnamed.words);
+    let named = || Program::with(publish.into_iter().chain(["--name", "cam1"]), |_| {});
+    let mut publisher = named();
+    publisher.event("connected");
+    let second = named().end();
+    assert_eq!(second.status, Some(3), "{}", second.words);
+    assert!(second.words.contains("'cam1' is taken"), "{}", second.words);
+    let watcher = Program::with(["watch", "--headless", link], |_| {}).end();
+    assert_eq!(watcher.status, Some(2), "{}", watcher.words);
+    let streams = watcher
+        .events
+        .iter()
+        .find(|event| event["event"] == "streams");
+    assert_eq!(streams.unwrap()["streams"][0]["name"], "cam1");
+
+    let link: Link = link.parse().unwrap();
+    let link = Link {
+        stream: "cam1".to_owned(),
+        ..link
+    };
+    let watcher = Program::watch(&link, "--duration 2s").end();
+    assert_eq!(watcher.status, Some(0), "{}", watcher.words);
+    assert_eq!(publisher.event("watched")["watched"], true);
+    publisher.interrupt();
+    let publisher = publisher.end();
+    assert_eq!(publisher.status, Some(0), "{}", publisher.words);
+    let told = |name: &str| publisher.events.iter().any(|event| event["event"] == name);
+    assert!(told("source") && told("closed"), "{:?}", publisher.events);
+    let left =
+        server.event_where(|event| event["event"] == "publisher" && event["state"] == "left");
+    assert_eq!(left.unwrap()["name"], "cam1");
+    server.interrupt();
+    assert_eq!(server.end().status, Some(0));
 }

@@ -66,7 +66,7 @@ impl Captures {
 
     /// `theirs` on our clock, which now says `ours`.
     pub(super) fn ours(&mut self, of: Of, theirs: MediaTime, ours: MediaTime) -> MediaTime {
-        let offset = *self.offset.get_or_insert(ours.micros_after(theirs));
+        let offset = *self.offset.get_or_insert_with(|| ours.micros_after(theirs));
         let oldest = MediaTime::from_micros(ours.as_micros().saturating_sub(micros(OLDEST)));
         let last = match of {
             Of::Picture => &mut self.picture,

@@ -28,7 +28,7 @@ impl Order {
     /// The next packet, with how many are missing before it.
     pub(super) fn give(&mut self, now: Instant) -> Option<(u64, AudioPacket)> {
         let entry = self.waiting.first_entry()?;
-        let next = self.next.unwrap_or(*entry.key());
+        let next = self.next.unwrap_or_else(|| *entry.key());
         let patient = self.since.is_some_and(|since| now < since + PATIENCE);
         if *entry.key() != next && patient && self.waiting.len() <= MOST_WAITING {
             return None;

@@ -379,7 +379,7 @@ impl Receiver {
     }
 
     /// Lets those at the door know whether somebody is there.
-    fn report(&mut self, now: Instant) {
+    fn report(&self, now: Instant) {
         let (links, heard) = (self.pair.links(), self.pair.heard().unwrap_or(now));
         let mut presence = self.presence();
         (presence.links, presence.heard) = (links, heard);

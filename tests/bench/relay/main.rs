@@ -10,6 +10,7 @@
 )]
 
 #[path = "../fanout/viewer.rs"]
+#[expect(dead_code, reason = "the other benchmark asks for more of it")]
 mod viewer;
 
 mod process;
