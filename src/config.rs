@@ -43,6 +43,8 @@ pub struct Serve {
     pub linger: Duration,
     /// Viewers at once; more are told to come back later.
     pub max_viewers: usize,
+    /// Streams at once that others publish here.
+    pub max_streams: usize,
     /// Proxies in front of the server that are believed where viewers are.
     pub trusted_proxies: Vec<Range>,
     /// Who may come in.
@@ -58,6 +60,72 @@ pub struct Access {
     pub state: Option<PathBuf>,
     /// A file to which each admission, refusal and command is appended.
     pub audit_log: Option<PathBuf>,
+}
+
+impl Serve {
+    /// Whether it has no source of its own.
+    pub const fn is_relay(&self) -> bool {
+        matches!(
+            (&self.video, &self.audio),
+            (VideoSpec::None, AudioSpec::None)
+        )
+    }
+}
+
+/// What `publish` is told.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// Where to and whom to trust there.
+    pub link: Link,
+    /// The stream's name there.
+    pub name: String,
+    /// In the place of whoever publishes under that name.
+    pub take_over: bool,
+    /// The picture's source.
+    pub video: VideoSpec,
+    /// The sound's source.
+    pub audio: AudioSpec,
+    /// JPEG quality at every step; chosen by step if not given.
+    pub quality: Option<Quality>,
+    /// More pictures a second are left out.
+    pub max_fps: Option<NonZeroU32>,
+    /// The most bits a second over each link.
+    pub max_bitrate: Option<u64>,
+    /// How much of the stream is kept here.
+    pub limits: Limits,
+    /// How long the source stays open after the server takes nothing any more.
+    pub linger: Duration,
+    /// Which ways to the server may be tried.
+    pub ways: Ways,
+    /// Whether to go on where TLS is inspected.
+    pub inspected: Inspected,
+    /// Through which proxy, for the ways over TCP.
+    pub proxy: Through,
+    /// The per-user file of servers whose key was accepted; the usual place if not given.
+    pub known_servers: Option<PathBuf>,
+    /// The per-user file of what is known of networks; the usual place if not given.
+    pub networks: Option<PathBuf>,
+}
+
+impl Publish {
+    /// What of it is about the way to the server, which is a viewer's.
+    pub(crate) fn dial(&self) -> Watch {
+        Watch {
+            link: self.link.clone(),
+            ways: self.ways,
+            inspected: self.inspected,
+            proxy: self.proxy.clone(),
+            video: false,
+            audio: false,
+            max_bitrate: None,
+            latency: Latency::Low,
+            duration: None,
+            snapshot: None,
+            headless: true,
+            known_servers: self.known_servers.clone(),
+            networks: self.networks.clone(),
+        }
+    }
 }
 
 /// Where key and certificate come from.
@@ -131,6 +199,19 @@ pub enum Inspected {
 
 /// How long a source stays open after its last viewer has gone.
 pub const LINGER: Duration = Duration::from_secs(10);
+
+/// Streams at once that others publish, unless it is said otherwise: as many as a welcome lists.
+pub const MAX_STREAMS: usize = 64;
+
+/// How much of a stream is kept where it is published: the newest pictures, for the links.
+pub const PUBLISHED: Limits = Limits {
+    span: Duration::from_secs(2),
+    bytes: 32 << 20,
+    least_frames: 10,
+};
+
+/// How long a published source stays open after the server takes nothing any more, which itself waits for [`LINGER`].
+pub const PUBLISH_LINGER: Duration = Duration::from_secs(3);
 
 /// Viewers at once, unless it is said otherwise.
 pub const MAX_VIEWERS: usize = 1000;

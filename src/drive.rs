@@ -64,6 +64,19 @@ pub enum Turn {
     Idle(Option<Instant>),
     /// The session is over.
     Closed,
+    /// The session is over, and the link is not: another endpoint goes on with it.
+    Left,
+}
+
+/// What came of doing all that there was to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// There is more to do then, if nothing comes.
+    Idle(Option<Instant>),
+    /// The session is over, and the link with it.
+    Over,
+    /// The session is over; see [`Turn::Left`].
+    Left,
 }
 
 /// What goes out beside a link's stream.
@@ -91,14 +104,22 @@ pub struct Early {
 }
 
 /// Runs `endpoint` over `link` until the session is over, which the endpoint learns with its reason. Then the link is
-/// shut down.
+/// shut down, or given back where the endpoint has [left](Turn::Left) it.
+pub async fn run<E: Endpoint>(link: Link, endpoint: &mut E) -> Option<Lane> {
+    go_on(Lane::new(link, E::INBOX), endpoint).await
+}
+
+/// The same over a lane on which something was said before.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-pub async fn run<E: Endpoint>(link: Link, endpoint: &mut E) {
-    let mut lane = Lane::new(link, E::INBOX);
+pub async fn go_on<E: Endpoint>(mut lane: Lane, endpoint: &mut E) -> Option<Lane> {
     loop {
-        let Some(deadline) = lane.drain(endpoint) else {
-            lane.farewell().await;
-            return;
+        let deadline = match lane.drain(endpoint) {
+            Drained::Idle(deadline) => deadline,
+            Drained::Over => {
+                lane.farewell().await;
+                return None;
+            }
+            Drained::Left => return Some(lane),
         };
         let sleep = async {
             match deadline {
@@ -147,9 +168,9 @@ impl Lane {
         }
     }
 
-    /// Does all that there is to do now. When there is more if nothing comes; `None` when the session is over.
+    /// Does all that there is to do now.
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-    pub fn drain<E: Endpoint>(&mut self, endpoint: &mut E) -> Option<Option<Instant>> {
+    pub fn drain<E: Endpoint>(&mut self, endpoint: &mut E) -> Drained {
         let deadline = loop {
             let out = if self.link.is_clear() {
                 if self.pending.capacity() == 0 {
@@ -171,14 +192,20 @@ impl Lane {
                         break deadline.filter(|_| !full);
                     }
                 }
-                Turn::Closed => return None,
+                Turn::Closed => return Drained::Over,
+                Turn::Left => return Drained::Left,
             }
         };
         if self.pending.is_empty() {
             // Of many who wait, none keeps room for what he may send.
             self.pending = BytesMut::new();
         }
-        Some(deadline)
+        Drained::Idle(deadline)
+    }
+
+    /// The link has turned: from now on its other side sends frames, which a server's side does not let a viewer do.
+    pub fn turned(&self) {
+        self.link.let_frames_in();
     }
 
     /// Waits for the link; never resolves once it has ended. Cancel-safe.

@@ -67,6 +67,14 @@ pub enum Error {
         /// For a person.
         reason: String,
     },
+    /// The link names no stream, and nobody has chosen one.
+    #[error(
+        "the link names no stream: put one of those that there are behind the host, as in https://HOST/NAME#k=..."
+    )]
+    Unnamed,
+    /// Neither the link nor an option names the stream.
+    #[error("the stream has no name: say --name NAME")]
+    NoName,
     /// A picture could not be written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -121,7 +129,12 @@ impl Error {
                 Status::Unreachable
             }
             Self::NotAccepted(_) | Self::Refused { .. } => Status::Refused,
-            Self::Listen(_) | Self::Trust(_) | Self::Token(_) | Self::Proxy(_) => Status::Usage,
+            Self::Unnamed
+            | Self::NoName
+            | Self::Listen(_)
+            | Self::Trust(_)
+            | Self::Token(_)
+            | Self::Proxy(_) => Status::Usage,
             Self::Runtime(_) | Self::Output(_) | Self::Playback(_) => Status::Internal,
             #[cfg(feature = "audio")]
             Self::Speaker(_) => Status::Internal,

@@ -14,9 +14,11 @@ mod file;
 pub mod glyph;
 pub mod hub;
 pub mod jitter;
+mod links;
 pub mod media;
 pub mod playback;
 pub mod present;
+pub mod publish;
 #[cfg(feature = "audio")]
 mod quiet;
 pub mod server;

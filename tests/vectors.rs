@@ -9,8 +9,9 @@ use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime, Role};
 use tunnelcast::trust::Secret;
 use tunnelcast::wire::{
     Ack, Answer, Arrivals, CellPart, ClientControl, CloseCode, Coding, Command, Deframer, Hello,
-    Message, Moment, Proof, PublishInfo, Report, ResumeSecret, RungInfo, ServerControl, SessionId,
-    Settled, SourceState, StreamInfo, StreamName, Text, TokenProof, ViewerStatus,
+    Message, Moment, Proof, PublishInfo, PublisherKey, Report, ResumeSecret, RungInfo,
+    ServerControl, SessionId, Settled, SourceState, StreamInfo, StreamName, Text, TokenProof,
+    ViewerStatus,
 };
 
 const SPECIFICATION: &str = include_str!("../src/wire/README.md");
@@ -106,6 +107,7 @@ fn examples() -> Vec<(&'static str, Said)> {
                     video: true,
                     audio: true,
                     take_over: false,
+                    key: PublisherKey::from_bytes([3; 16]),
                 }),
                 ..Hello::default()
             })),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Output, runtime, viewer, watch};
 use crate::{
     capture::{AudioSpec, VideoSpec},
-    config::{Access, IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Access, IdentitySource, LINGER, MAX_STREAMS, MAX_VIEWERS, Serve},
     error::Error,
     server::Server,
     timeline::Limits,
@@ -50,6 +50,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         limits: Limits::default(),
         linger: LINGER,
         max_viewers: MAX_VIEWERS,
+        max_streams: MAX_STREAMS,
         trusted_proxies: Vec::new(),
         access: Access::default(),
     };

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{Output, ask::Terminal, runtime, watch::through};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::{Output, ask::Terminal, choose::choose, runtime, watch::through};
 use crate::{
     client::doctor::{self, Probe, Report, Row, Verdict},
     config::{Inspected, Through, Watch},
@@ -32,10 +35,6 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         known_servers,
         proxy,
     } = arguments;
-    let title = format!(
-        "stream {} of {}, port {}",
-        link.stream, link.host, link.port
-    );
     let config = Watch {
         link,
         ways: Ways::All,
@@ -51,10 +50,25 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
         known_servers,
         networks: None,
     };
+    let runtime = runtime::build()?;
+    let result = examine(&runtime, config, output);
+    runtime::end(runtime);
+    result
+}
+
+fn examine(runtime: &Runtime, config: Watch, output: &Output) -> Result<(), Error> {
+    let stop = CancellationToken::new();
+    runtime.spawn(runtime::signals(stop.clone()));
+    let config = choose(runtime, config, output)?;
+    let link = &config.link;
+    let title = format!(
+        "stream {} of {}, port {}",
+        link.stream, link.host, link.port
+    );
     output.note(
         "trying every way at the same time, with real media: 4 s where all is well, 12 s at most",
     );
-    let done = runtime::block(|stop| doctor::examine(config, Arc::new(Terminal), stop))?;
+    let done = runtime.block_on(doctor::examine(config, Arc::new(Terminal), stop))?;
     print(&title, &done.report, output)?;
     done.error.map_or(Ok(()), Err)
 }

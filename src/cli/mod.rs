@@ -2,12 +2,14 @@
 
 mod ask;
 mod bitrate;
+mod choose;
 mod ctl;
 mod demo;
 mod devices;
 mod doctor;
 mod duration;
 mod output;
+mod publish;
 mod runtime;
 mod serve;
 mod token;
@@ -43,6 +45,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// Serve a camera, a file, a pipe or the test card, and print one link to it
     Serve(serve::Arguments),
+    /// Send a camera, a file, a pipe or the test card to a server that relays it
+    Publish(publish::Arguments),
     /// See and hear what a link leads to
     Watch(watch::Arguments),
     /// Try every way to a server for real, and say what this network does to each
@@ -74,6 +78,7 @@ pub fn run() -> ExitCode {
     let result = match arguments.verb {
         Verb::Demo(demo) => demo::run(demo, &output),
         Verb::Serve(serve) => serve::run(serve, &output),
+        Verb::Publish(publish) => publish::run(publish, &output),
         Verb::Watch(watch) => watch::run(watch, &output),
         Verb::Doctor(doctor) => doctor::run(doctor, &output),
         Verb::Ctl(ctl) => ctl::run(ctl, &output),

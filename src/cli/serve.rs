@@ -10,7 +10,7 @@ use super::{Output, bitrate, runtime};
 use crate::{
     capture::{AudioSpec, VideoSpec},
     codec::Quality,
-    config::{Access, IdentitySource, LINGER, MAX_VIEWERS, Serve},
+    config::{Access, IdentitySource, LINGER, MAX_STREAMS, MAX_VIEWERS, Serve},
     error::Error,
     server::{self, Notice, Server},
     timeline::Limits,
@@ -29,7 +29,8 @@ pub(super) struct Arguments {
     /// Name of the stream, as in the link
     #[arg(long, default_value = "live", value_parser = server::stream_name)]
     name: String,
-    /// Picture: camera[:N], testcard[:WxH@FPS], file:PATH, pipe:- or none
+    /// Picture: camera[:N], testcard[:WxH@FPS], file:PATH, pipe:- or none; with --audio none too there is no stream but
+    /// those that others publish
     #[arg(long, value_name = "SRC", default_value = "camera")]
     video: VideoSpec,
     /// Sound: mic[:NAME], tone, file:PATH, pipe:PATH or none [default: the file's own, the tone with the test card]
@@ -59,6 +60,9 @@ pub(super) struct Arguments {
     /// Viewers at once; more are told to come back later
     #[arg(long, value_name = "N", default_value_t = MAX_VIEWERS)]
     max_viewers: usize,
+    /// Streams at once that others publish here
+    #[arg(long, value_name = "N", default_value_t = MAX_STREAMS)]
+    max_streams: usize,
     /// Directory of the server's tokens, made at the first start
     #[arg(long, value_name = "DIR", default_value = "state")]
     state: PathBuf,
@@ -93,6 +97,7 @@ impl From<Arguments> for Serve {
             limits: Limits::default(),
             linger: LINGER,
             max_viewers: arguments.max_viewers,
+            max_streams: arguments.max_streams,
             trusted_proxies: arguments.trusted_proxy,
             access: Access {
                 open: arguments.open,
@@ -184,6 +189,9 @@ fn announce(output: &Output, server: &Server, open: bool) -> Result<(), Error> {
 fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     match notice {
         Notice::Viewer(viewer) => output.event("viewer", viewer, &viewer.to_string()),
+        Notice::Publisher(publisher) => {
+            output.event("publisher", publisher, &publisher.to_string())
+        }
         Notice::Source(source) => {
             let why = source
                 .why
@@ -199,14 +207,14 @@ fn tell(output: &Output, notice: &Notice) -> Result<(), Error> {
     }
 }
 
-fn rate(text: &str) -> Result<NonZeroU32, String> {
+pub(super) fn rate(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
         .ok()
         .filter(|fps: &NonZeroU32| fps.get() <= MOST_FPS)
         .ok_or_else(|| format!("a number from 1 to {MOST_FPS}"))
 }
 
-fn quality(text: &str) -> Result<Quality, String> {
+pub(super) fn quality(text: &str) -> Result<Quality, String> {
     text.parse()
         .ok()
         .and_then(Quality::new)

@@ -8,7 +8,7 @@ use std::{
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, ask::Terminal, runtime, words};
+use super::{Output, ask::Terminal, choose::choose, runtime, words};
 use crate::{
     client::{self, News, Outside},
     config::Watch,
@@ -21,7 +21,8 @@ pub(super) fn run(config: Watch, output: &Output) -> Result<(), Error> {
     let runtime = runtime::build()?;
     let stop = CancellationToken::new();
     runtime.spawn(runtime::signals(stop.clone()));
-    let result = show(&runtime, config, output, &stop);
+    let chosen = choose(&runtime, config, output);
+    let result = chosen.and_then(|config| show(&runtime, config, output, &stop));
     stop.cancel();
     runtime::end(runtime);
     result

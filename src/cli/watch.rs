@@ -117,7 +117,7 @@ pub(super) fn through(text: &str) -> Result<Through, String> {
     Ok(Through::This(proxy))
 }
 
-fn inspected(text: &str) -> Result<Inspected, String> {
+pub(super) fn inspected(text: &str) -> Result<Inspected, String> {
     match text {
         "seal" => Ok(Inspected::Seal),
         "refuse" => Ok(Inspected::Refuse),

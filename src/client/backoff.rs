@@ -5,24 +5,24 @@ use std::time::Duration;
 /// Pauses that double from 0.5 s to 10 s, each shortened by up to a quarter so that the viewers of a server that
 /// restarts do not come all at once.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { next: FIRST }
     }
 
     /// The next pause; `chance` is a random byte.
-    pub(super) fn pause(&mut self, chance: u8) -> Duration {
+    pub(crate) fn pause(&mut self, chance: u8) -> Duration {
         let full = self.next;
         self.next = (full * 2).min(LONGEST);
         full - full / 4 * u32::from(chance) / 255
     }
 
     /// It worked: begin anew.
-    pub(super) const fn reset(&mut self) {
+    pub(crate) const fn reset(&mut self) {
         self.next = FIRST;
     }
 }

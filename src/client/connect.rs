@@ -40,7 +40,7 @@ pub trait Ask: Send + Sync {
 }
 
 /// Connects to one server, again and again.
-pub(super) struct Connector {
+pub(crate) struct Connector {
     target: Target,
     /// Where accepted keys are remembered; not needed when the link has the key.
     known: Option<KnownServers>,
@@ -49,7 +49,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(config: &Watch, ask: Arc<dyn Ask>, memory: Memory) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Watch, ask: Arc<dyn Ask>, memory: Memory) -> Result<Self, Error> {
         let link = &config.link;
         let (policy, known) = match link.pin {
             Some(pin) => (Policy::Pinned(pin), None),
@@ -91,17 +91,17 @@ impl Connector {
     }
 
     /// `HOST:PORT` for a person.
-    pub(super) fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         self.target.server()
     }
 
     /// A session's first words, as they are said over whatever link, with the token of the server's link.
-    pub(super) fn words(&self, opening: Opening) -> Arc<dyn First> {
+    pub(crate) fn words(&self, opening: Opening) -> Arc<dyn First> {
         Arc::new(Words::new(opening, self.token.clone()))
     }
 
     /// Connects, and says the first words together with the request; asks the person where the server is a stranger.
-    pub(super) async fn dial(&mut self, opening: Opening) -> Result<Reached, Error> {
+    pub(crate) async fn dial(&mut self, opening: Opening) -> Result<Reached, Error> {
         let first = self.words(opening);
         for _ in 0..QUESTIONS {
             match reach(&self.target, Arc::clone(&first)).await {
@@ -116,7 +116,7 @@ impl Connector {
     ///
     /// # Errors
     /// The key is not accepted. A server that cannot be reached over TLS is none.
-    pub(super) async fn introduce(&mut self) -> Result<(), Error> {
+    pub(crate) async fn introduce(&mut self) -> Result<(), Error> {
         for _ in 0..QUESTIONS {
             match ladder::tcp(&self.target, &NOTHING).await {
                 // Where the link decides, there is nobody to ask.
@@ -129,7 +129,7 @@ impl Connector {
     }
 
     /// Whom it connects to.
-    pub(super) const fn target(&self) -> &Target {
+    pub(crate) const fn target(&self) -> &Target {
         &self.target
     }
 
@@ -167,7 +167,7 @@ impl Connector {
     }
 
     /// How the same server is dialled again, over this carrier alone.
-    pub(super) fn again(&self, carrier: Carrier) -> Target {
+    pub(crate) fn again(&self, carrier: Carrier) -> Target {
         Target {
             ways: match self.target.ways {
                 Ways::All => Ways::Over(carrier),
@@ -178,7 +178,7 @@ impl Connector {
     }
 
     /// Whether there is but one way, or one carrier.
-    pub(super) const fn only(&self) -> bool {
+    pub(crate) const fn only(&self) -> bool {
         !matches!(self.target.ways, Ways::All)
     }
 

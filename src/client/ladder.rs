@@ -21,7 +21,7 @@ use crate::trust::{Outer, Vouched};
 
 /// Who stands between the viewer and the server, and reads sealed bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Between {
+pub(crate) enum Between {
     /// Somebody who inspects what leaves this network, by what its certificate says.
     Inspection(String),
     /// Something that the world trusts in the server's name: a reverse proxy, a CDN; and who says so.
@@ -29,14 +29,14 @@ pub(super) enum Between {
 }
 
 impl Between {
-    pub(super) fn inspected(&self) -> Option<String> {
+    pub(crate) fn inspected(&self) -> Option<String> {
         match self {
             Self::Inspection(by) => Some(by.clone()),
             Self::Front(_) => None,
         }
     }
 
-    pub(super) fn front(&self) -> Option<String> {
+    pub(crate) fn front(&self) -> Option<String> {
         match self {
             Self::Inspection(_) => None,
             Self::Front(by) => Some(by.clone()),

@@ -6,7 +6,7 @@ mod ctl;
 mod desk;
 pub mod doctor;
 mod ladder;
-mod moves;
+mod list;
 mod overlay;
 mod play;
 mod reach;
@@ -24,8 +24,6 @@ use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    backoff::Backoff,
-    connect::Connector,
     desk::{Desk, Inner},
     play::play,
     viewer::{Ended, Viewer},
@@ -40,12 +38,18 @@ use crate::{
     wire::{StreamName, Text},
 };
 
-pub use connect::Ask;
-pub use ctl::ctl;
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use moves::fuzz::fuzz_moves;
+pub use crate::links::fuzz_moves;
+pub use connect::Ask;
+pub use ctl::ctl;
+pub use list::list;
 pub use words::Words;
+pub(crate) use {
+    backoff::Backoff,
+    connect::Connector,
+    reach::{Reached, reach},
+};
 
 /// What a viewer has to do with the world.
 pub struct Outside {
@@ -292,7 +296,7 @@ fn sink(config: &Watch) -> Result<Option<Box<dyn AudioSink>>, Error> {
     Ok(Some(Box::new(Null::new())))
 }
 
-fn random_byte() -> u8 {
+pub(crate) fn random_byte() -> u8 {
     let mut byte = [0];
     // Without random numbers the pauses are merely not spread.
     let _plain = aws_lc_rs::rand::fill(&mut byte);

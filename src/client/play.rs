@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::{task::JoinSet, time};
 
 use super::connect::Connector;
-use super::moves::Output;
 use super::reach::{Reached, Target, reach};
 use super::viewer::{INBOX, Viewer};
-use crate::drive::{Came, Lane, take_early};
+use crate::drive::{Drained, Lane, take_early};
+use crate::links::Lanes;
+use crate::links::moves::Output;
 use crate::transport::dial::DialError;
 use crate::transport::{self, Carrier, First};
 
@@ -25,7 +26,7 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
     let mut look = time::interval(LOOK);
     look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     viewer.linked(&there, connector.only(), Instant::now());
-    lanes.add(carrier, there, viewer);
+    add(&mut lanes, carrier, there, viewer);
     loop {
         while partings.try_join_next().is_some() {}
         let mut deadline = viewer.tick(Instant::now());
@@ -34,8 +35,8 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
                 continue;
             };
             match lane.drain(&mut viewer.way(carrier)) {
-                Some(idle) => deadline = deadline.into_iter().chain(idle).min(),
-                None => {
+                Drained::Idle(idle) => deadline = deadline.into_iter().chain(idle).min(),
+                Drained::Over | Drained::Left => {
                     if let Some(lane) = lanes.take(carrier) {
                         partings.spawn(lane.farewell());
                     }
@@ -81,7 +82,6 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
         if moved {
             continue;
         }
-        let [quic, tls] = lanes.both();
         let sleep = async {
             match deadline {
                 Some(deadline) => time::sleep_until(deadline.into()).await,
@@ -90,13 +90,12 @@ pub(super) async fn play(there: Reached, connector: &Connector, viewer: &mut Vie
         };
         let (carrier, came) = tokio::select! {
             biased;
-            came = ready(quic) => (Carrier::Udp, came),
-            came = ready(tls) => (Carrier::Tcp, came),
+            came = lanes.ready() => came,
             Some(dialled) = dials.join_next(), if !dials.is_empty() => {
                 if let Ok((carrier, dialled)) = dialled {
                     match dialled {
                         Ok(there) if viewer.stands(carrier, &there, Instant::now()) => {
-                            lanes.add(carrier, there, viewer);
+                            add(&mut lanes, carrier, there, viewer);
                         }
                         Ok(_) => {}
                         Err(err) => viewer.failed(carrier, &err, Instant::now()),
@@ -131,48 +130,12 @@ async fn dial(
     (carrier, reach(&target, first).await)
 }
 
-async fn ready(lane: &mut Option<Lane>) -> Came {
-    match lane {
-        Some(lane) => lane.ready().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// By carrier, as in [`Carrier::ALL`].
-#[derive(Debug, Default)]
-struct Lanes([Option<Lane>; 2]);
-
-impl Lanes {
-    #[expect(clippy::disallowed_methods, reason = "as above")]
-    fn add(&mut self, carrier: Carrier, there: Reached, viewer: &mut Viewer) {
-        take_early(there.early, &mut viewer.way(carrier), Instant::now());
-        self.0[place(carrier)] = Some(Lane::new(there.link, INBOX));
-    }
-
-    const fn get(&mut self, carrier: Carrier) -> Option<&mut Lane> {
-        self.0[place(carrier)].as_mut()
-    }
-
-    const fn take(&mut self, carrier: Carrier) -> Option<Lane> {
-        self.0[place(carrier)].take()
-    }
-
-    const fn both(&mut self) -> &mut [Option<Lane>; 2] {
-        &mut self.0
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
+/// What has come over a link, and then the link.
+#[expect(clippy::disallowed_methods, reason = "as above")]
+fn add(lanes: &mut Lanes, carrier: Carrier, there: Reached, viewer: &mut Viewer) {
+    take_early(there.early, &mut viewer.way(carrier), Instant::now());
+    lanes.put(carrier, Lane::new(there.link, INBOX));
 }
 
 /// How often this machine's address is looked at, which takes a few microseconds.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Where what belongs to a way is among those of both.
-pub(super) const fn place(carrier: Carrier) -> usize {
-    match carrier {
-        Carrier::Udp => 0,
-        Carrier::Tcp => 1,
-    }
-}

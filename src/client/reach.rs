@@ -22,26 +22,26 @@ use crate::trust::{OuterClient, QuicClient};
 
 /// Whom to reach, and how.
 #[derive(Clone)]
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) path: String,
-    pub(super) tls: Arc<ClientConfig>,
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) tls: Arc<ClientConfig>,
     /// The same with a first message that fits into a packet.
-    pub(super) classical: Arc<ClientConfig>,
+    pub(crate) classical: Arc<ClientConfig>,
     /// For TLS to the server's own key inside a connection that ends elsewhere, and for that connection.
-    pub(super) inner: Arc<ClientConfig>,
-    pub(super) outer: OuterClient,
-    pub(super) quic: QuicClient,
-    pub(super) inspected: Inspected,
-    pub(super) proxy: Option<Proxy>,
-    pub(super) ways: Ways,
-    pub(super) memory: Arc<Mutex<Memory>>,
+    pub(crate) inner: Arc<ClientConfig>,
+    pub(crate) outer: OuterClient,
+    pub(crate) quic: QuicClient,
+    pub(crate) inspected: Inspected,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) ways: Ways,
+    pub(crate) memory: Arc<Mutex<Memory>>,
 }
 
 impl Target {
     /// `HOST:PORT` for a person.
-    pub(super) fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// The same as a dialler wants it.
-    pub(super) fn whom(&self) -> dial::Target<'_> {
+    pub(crate) fn whom(&self) -> dial::Target<'_> {
         dial::Target {
             host: &self.host,
             port: self.port,
@@ -59,7 +59,7 @@ impl Target {
         }
     }
 
-    pub(super) fn timed_out(&self) -> DialError {
+    pub(crate) fn timed_out(&self) -> DialError {
         DialError::TimedOut {
             server: self.server(),
         }
@@ -68,25 +68,37 @@ impl Target {
 
 /// A link on which the server has answered.
 #[derive(Debug)]
-pub(super) struct Reached {
-    pub(super) link: Link,
+pub(crate) struct Reached {
+    pub(crate) link: Link,
     /// Who stands between.
-    pub(super) between: Option<Between>,
+    pub(crate) between: Option<Between>,
     /// The proxy that leads there.
-    pub(super) proxy: Option<String>,
+    pub(crate) proxy: Option<String>,
     /// Over HTTP: whether the answers come in pieces.
-    pub(super) pieces: Option<bool>,
+    pub(crate) pieces: Option<bool>,
     /// What it has said.
-    pub(super) early: Early,
+    pub(crate) early: Early,
     /// How long it took.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
     /// Why not over QUIC.
-    pub(super) why: Option<String>,
+    pub(crate) why: Option<String>,
+}
+
+impl Reached {
+    /// Who inspects, if anybody does.
+    pub(crate) fn inspected(&self) -> Option<String> {
+        self.between.as_ref().and_then(Between::inspected)
+    }
+
+    /// Who vouches for what is in front of the server.
+    pub(crate) fn front(&self) -> Option<String> {
+        self.between.as_ref().and_then(Between::front)
+    }
 }
 
 /// Tries every way that is allowed; the first on which the server answers wins. `first` goes with each.
 #[expect(clippy::disallowed_methods, reason = "the race is against the clock")]
-pub(super) async fn reach(target: &Target, first: Arc<dyn First>) -> Result<Reached, DialError> {
+pub(crate) async fn reach(target: &Target, first: Arc<dyn First>) -> Result<Reached, DialError> {
     let network = Network::current(&target.host);
     let now = SystemTime::now();
     let broken = locked(&target.memory).is_broken(&network, now);
@@ -292,7 +304,7 @@ async fn listen(
     }
 }
 
-pub(super) fn locked(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
+pub(crate) fn locked(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,7 +2,6 @@
 //! one stream.
 
 mod links;
-mod merge;
 mod way;
 
 use std::time::{Duration, Instant};
@@ -12,17 +11,15 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::merge::Merge;
 pub(super) use self::way::INBOX;
 use self::way::WayOf;
 use super::Switched;
 use super::desk::{Desk, Inner, Wish};
-use super::moves::{self, Moves};
 use super::overlay::About;
-use super::play::place;
 use super::reach::Reached;
 use crate::drive::Turn;
 use crate::error::Error;
+use crate::links::{Merge, Moves, moves, place};
 use crate::playback::{Summary, Traffic};
 use crate::session::CloseReason;
 use crate::session::client::{Event, Opening, Session, Want, Welcome};

@@ -12,7 +12,10 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use ladder::{Ladder, Step};
@@ -23,6 +26,7 @@ pub use subscription::Subscription;
 #[derive(Debug, Default)]
 pub struct Hub {
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+    changes: AtomicU64,
 }
 
 impl Hub {
@@ -37,6 +41,24 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(stream.name().to_owned(), stream);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Goes up whenever there is another stream, or one less.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Takes a stream away, unless another has taken its name meanwhile.
+    pub fn remove(&self, stream: &Arc<Stream>) {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        if streams
+            .get(stream.name())
+            .is_some_and(|there| Arc::ptr_eq(there, stream))
+        {
+            streams.remove(stream.name());
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The stream of that name.

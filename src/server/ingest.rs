@@ -20,19 +20,19 @@ use super::{pictures, sounds};
 
 /// Fills one stream from its source.
 #[derive(Debug)]
-pub(super) struct Ingest {
-    pub(super) stream: Arc<Stream>,
-    pub(super) video: VideoSpec,
-    pub(super) audio: AudioSpec,
+pub(crate) struct Ingest {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) video: VideoSpec,
+    pub(crate) audio: AudioSpec,
     /// The same at every level, or chosen by level.
-    pub(super) quality: Option<Quality>,
+    pub(crate) quality: Option<Quality>,
     /// More pictures a second are left out.
-    pub(super) max_fps: Option<NonZeroU32>,
-    pub(super) linger: Duration,
-    pub(super) epoch: Instant,
+    pub(crate) max_fps: Option<NonZeroU32>,
+    pub(crate) linger: Duration,
+    pub(crate) epoch: Instant,
     /// The next rung's name, shared by all streams of the server.
-    pub(super) rungs: Arc<AtomicU32>,
-    pub(super) keeper: Arc<capture::Keeper>,
+    pub(crate) rungs: Arc<AtomicU32>,
+    pub(crate) keeper: Arc<capture::Keeper>,
 }
 
 /// An open source and the threads that code what it delivers.
@@ -43,7 +43,7 @@ struct Running {
 
 impl Ingest {
     /// Opens and closes the source by demand until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         let ingest = Arc::new(self);
         let mut viewers = ingest.stream.viewers();
         let mut pause = FIRST_PAUSE;

@@ -7,7 +7,10 @@ mod groups;
 mod ingest;
 mod peer;
 mod pictures;
+mod relay;
+mod share;
 mod sounds;
+mod sources;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -16,33 +19,35 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time,
-};
+use tokio::{sync::mpsc, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
-    capture::{self, CaptureError, PipeEnd},
+    capture::CaptureError,
     config::{AGENT, IdentitySource, Serve},
     drive,
     error::Error,
     hub::{Hub, Status, Stream},
-    media::{Tracks, is_stream_name},
+    media::is_stream_name,
     session,
     transport::{self, Link, ListenError, Listener, Protocol, forwarded::Proxies, plain, quic},
     trust::{self, Identity},
-    wire::{CloseCode, ResumeSecret, SessionId, Text},
+    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
 };
 
+pub use self::relay::Publisher;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::relay::fuzz_relay;
 use self::{
     accept::{accept, accept_plain, accept_quic},
     gate::Gate,
     groups::Groups,
-    ingest::Ingest,
     peer::Peer,
+    relay::Relays,
 };
+pub(crate) use self::{ingest::Ingest, share::Share, sources::Sources};
 
 /// A running server. Dropping it stops it without a goodbye; [`Server::shutdown`] is the polite way.
 #[derive(Debug)]
@@ -53,7 +58,8 @@ pub struct Server {
     udp: Vec<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    failed: oneshot::Receiver<CaptureError>,
+    /// `None` where it has no source of its own.
+    sources: Option<Sources>,
 }
 
 /// Something a person may want to know.
@@ -61,6 +67,8 @@ pub struct Server {
 pub enum Notice {
     /// A viewer came or went.
     Viewer(Viewer),
+    /// A publisher came or went.
+    Publisher(Publisher),
     /// A source changed its state.
     Source(Source),
 }
@@ -126,6 +134,7 @@ struct Shared {
     stop: CancellationToken,
     notices: mpsc::Sender<Notice>,
     groups: Arc<Groups>,
+    relays: Arc<Relays>,
     gate: Arc<Gate>,
     /// The most for each viewer, in bits a second.
     max_bps: Option<u64>,
@@ -143,16 +152,11 @@ impl Server {
         reason = "the epoch of the media clock is the moment the server starts"
     )]
     pub async fn start(config: Serve) -> Result<(Self, mpsc::Receiver<Notice>), Error> {
-        let keeper = Arc::new(capture::Keeper::default());
-        let tracks = check(&config).await?;
-        let (fail, failed) = oneshot::channel();
-        let on_end = Box::new(move |end| {
-            if let PipeEnd::Failed(err) = end {
-                // Where the server is gone it need not be told.
-                let _gone = fail.send(err);
-            }
-        });
-        keeper.listen(&config.video, &config.audio, on_end)?;
+        let sources = if config.is_relay() {
+            None
+        } else {
+            Some(Sources::look(&config.video, &config.audio).await?)
+        };
         let names: Vec<String> = config.host.iter().cloned().collect();
         let identity = match &config.identity {
             IdentitySource::Directory(dir) => Identity::load_or_create(dir, &names)?,
@@ -169,34 +173,53 @@ impl Server {
         let mut link = link(&config, &addresses, &identity);
         let publish_link = own.publish.map(|token| trust::Link {
             token: Some(token.to_string()),
+            // Whoever publishes names his stream himself.
+            stream: String::new(),
             ..link.clone()
         });
         link.token = own.watch.map(|token| token.to_string());
-        let stream = Stream::new(config.name.clone(), tracks, config.limits);
         let hub = Arc::new(Hub::new());
-        hub.insert(Arc::clone(&stream));
         let (notices, told) = mpsc::channel(NOTICES);
         let epoch = Instant::now();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let follower = follow(Arc::clone(&stream), notices.clone(), stop.clone());
-        tasks.spawn(follower.instrument(info_span!("source", name = stream.name())));
-        let ingest = Ingest {
-            stream: Arc::clone(&stream),
-            video: config.video,
-            audio: config.audio,
-            quality: config.quality,
-            max_fps: config.max_fps,
-            linger: config.linger,
+        let rungs = Arc::new(AtomicU32::new(1));
+        let pictures = pictures::Settings {
             epoch,
-            rungs: Arc::new(AtomicU32::new(1)),
-            keeper,
+            quality: config.quality,
+            rungs: Arc::clone(&rungs),
         };
-        tasks.spawn(
-            ingest
-                .run(stop.clone())
-                .instrument(info_span!("ingest", name = stream.name())),
+        let settings = relay::Settings::new(
+            pictures,
+            (config.limits, config.linger),
+            notices.clone(),
+            (Arc::clone(&gate), stop.clone()),
         );
+        let relays = Relays::new(
+            Arc::clone(&hub),
+            config.max_streams,
+            settings,
+            tasks.clone(),
+        );
+        if let Some(sources) = &sources {
+            let stream = Stream::new(config.name.clone(), sources.tracks, config.limits);
+            hub.insert(Arc::clone(&stream));
+            let follower = follow(Arc::clone(&stream), notices.clone(), stop.clone());
+            tasks.spawn(follower.instrument(info_span!("source", name = stream.name())));
+            let span = info_span!("ingest", name = stream.name());
+            let ingest = Ingest {
+                stream,
+                video: config.video,
+                audio: config.audio,
+                quality: config.quality,
+                max_fps: config.max_fps,
+                linger: config.linger,
+                epoch,
+                rungs,
+                keeper: Arc::clone(&sources.keeper),
+            };
+            tasks.spawn(ingest.run(stop.clone()).instrument(span));
+        }
         let shared = Arc::new(Shared {
             hub,
             identity,
@@ -204,6 +227,7 @@ impl Server {
             stop: stop.clone(),
             notices,
             groups: Arc::new(Groups::new(config.max_viewers)),
+            relays: Arc::new(relays),
             gate: Arc::clone(&gate),
             max_bps: config.max_bitrate,
         });
@@ -230,7 +254,7 @@ impl Server {
                 udp,
                 stop,
                 tasks,
-                failed,
+                sources,
             },
             told,
         ))
@@ -240,13 +264,10 @@ impl Server {
     ///
     /// May be dropped and asked again.
     pub async fn failed(&mut self) -> CaptureError {
-        // Asked again after the sender is gone, the channel would panic.
-        if !self.failed.is_terminated()
-            && let Ok(err) = (&mut self.failed).await
-        {
-            return err;
+        match &mut self.sources {
+            Some(sources) => sources.failed().await,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     }
 
     /// The link to send to viewers. It has a token unless anybody may watch, or the one that was made at the first start
@@ -300,13 +321,6 @@ pub fn stream_name(name: &str) -> Result<String, String> {
     }
 }
 
-/// Looks whether the source can be opened, which may start programs and devices.
-async fn check(config: &Serve) -> Result<Tracks, Error> {
-    let (video, audio) = (config.video.clone(), config.audio.clone());
-    let checked = tokio::task::spawn_blocking(move || capture::check(&video, &audio)).await;
-    Ok(checked.map_err(|err| Error::Runtime(std::io::Error::other(err)))??)
-}
-
 /// Where viewers come: over TLS, and, with `quic`, over QUIC on the same port numbers. A server that was there a moment
 /// ago may still be saying goodbye over UDP, so that port is waited for, a little.
 async fn listen(
@@ -358,7 +372,12 @@ fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust:
         host: config.host.clone().unwrap_or_else(|| host(first)),
         port: first.port(),
         prefix: String::new(),
-        stream: config.name.clone(),
+        // Without a source of its own there is none to name.
+        stream: if config.is_relay() {
+            String::new()
+        } else {
+            config.name.clone()
+        },
         pin: Some(identity.pin()),
         token: None,
     }
@@ -419,6 +438,7 @@ async fn serve(link: Link, shared: &Shared) {
         warn!("twice as many connections as --max-viewers allows: one more is sent away");
         session.close(CloseCode::Busy, now);
     }
+    let (kind, addr) = (link.kind(), link.peer());
     let hub = Arc::clone(&shared.hub);
     // A token of his own, since every viewer looks at it whenever he is driven.
     let stop = shared.stop.child_token();
@@ -428,13 +448,38 @@ async fn serve(link: Link, shared: &Shared) {
         stop,
         shared.notices.clone(),
         (Arc::clone(&shared.groups), ident),
-        Arc::clone(&shared.gate),
+        (Arc::clone(&shared.relays), Arc::clone(&shared.gate)),
         &link,
     );
-    drive::run(link, &mut peer).await;
+    let Some(lane) = drive::run(link, &mut peer).await else {
+        return;
+    };
+    let Some(leaving) = peer.leave() else {
+        return;
+    };
+    let arrival = relay::Arrival {
+        lane,
+        kind,
+        addr,
+        publisher: leaving.ticket.publisher,
+        pass: leaving.pass,
+        place,
+    };
+    if leaving.ticket.links.send(arrival).await.is_err() {
+        debug!("the stream is gone by now");
+    }
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
+pub(crate) fn info(stream: &Stream) -> Option<StreamInfo> {
+    let name = stream.name().parse::<StreamName>().ok()?;
+    Some(StreamInfo {
+        name,
+        video: stream.tracks().video,
+        audio: stream.tracks().audio,
+    })
+}
+
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(bytes)

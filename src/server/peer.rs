@@ -15,17 +15,19 @@ use tracing::{info, trace, warn};
 use self::commands::Job;
 use super::gate::{Gate, Pass, Record, Refusal};
 use super::groups::{Group, Groups, Who};
-use super::{Notice, Viewer};
+use super::relay::{Relays, Ticket};
+use super::share::Share;
+use super::{Notice, Viewer, info};
 use crate::{
     drive::{Beside, Endpoint, Turn},
-    hub::{Hub, Status, Stream, Subscription},
-    media::{self, AudioPacket, Role, TokenId, Tracks, VideoStep},
-    session::{CloseReason, Feed, Output, SessionError, server, server::Admission},
+    hub::Hub,
+    media::{Role, TokenId},
+    session::{CloseReason, Output, SessionError, server, server::Admission},
     transport::{Exporter, Link},
     trust::Tokens,
     wire::{
-        Answer, CloseCode, Hello, ResumeSecret, SessionId, SourceState, StreamInfo, StreamName,
-        Text, TokenProof,
+        Answer, CloseCode, Hello, PublishInfo, ResumeSecret, SessionId, StreamInfo, Text,
+        TokenProof,
     },
 };
 
@@ -43,6 +45,11 @@ pub(super) struct Peer {
     ident: (SessionId, ResumeSecret),
     /// Whose link it is, once he has said hello.
     group: Option<Arc<Group>>,
+    relays: Arc<Relays>,
+    /// He publishes: the link turns.
+    leaving: Option<Leaving>,
+    /// How often the streams had changed when he was told what there is.
+    seen: u64,
     gate: Arc<Gate>,
     exporter: Option<Exporter>,
     /// What he said that he wants to be.
@@ -63,16 +70,14 @@ pub(super) struct Peer {
     done: Option<Answer>,
 }
 
-/// What a viewer watches.
-struct Share {
-    subscription: Subscription,
-    status: watch::Receiver<Status>,
-    /// Whether the status has changed since the viewer was told.
-    news: bool,
+/// What is left of a peer whose link has turned.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) ticket: Ticket,
+    pub(super) pass: Pass,
+    /// Whether the welcome is written.
+    welcomed: bool,
 }
-
-/// Feeds a session that watches nothing.
-struct Nothing;
 
 impl Peer {
     pub(super) fn new(
@@ -81,7 +86,7 @@ impl Peer {
         stop: CancellationToken,
         notices: mpsc::Sender<Notice>,
         (groups, ident): (Arc<Groups>, (SessionId, ResumeSecret)),
-        gate: Arc<Gate>,
+        (relays, gate): (Arc<Relays>, Arc<Gate>),
         link: &Link,
     ) -> Self {
         let viewer = Viewer {
@@ -105,6 +110,9 @@ impl Peer {
             groups,
             ident,
             group: None,
+            relays,
+            leaving: None,
+            seen: 0,
             changes: gate.changes(),
             gate,
             exporter: link.exporter(),
@@ -161,8 +169,12 @@ impl Peer {
                 }
             }
             Role::Publish => {
-                let words = Text::new("this server takes no streams from elsewhere");
-                self.session.refuse(CloseCode::Forbidden, words, now);
+                if let Some(info) = &hello.publish {
+                    self.publishes(info, pass, now);
+                } else {
+                    let words = Text::new("the hello does not say what is to be published");
+                    self.session.refuse(CloseCode::Misbehaved, words, now);
+                }
             }
             Role::Control | Role::Admin => {
                 self.admit(&pass, now);
@@ -171,21 +183,71 @@ impl Peer {
         }
     }
 
-    fn admit(&mut self, pass: &Pass, now: Instant) {
+    /// Somebody may publish, as far as his token goes.
+    fn publishes(&mut self, info: &PublishInfo, pass: Pass, now: Instant) {
+        match self.relays.knock(info, pass.token(), now) {
+            Ok(ticket) => {
+                self.admit(&pass, now);
+                // His link has another end soon, which looks after the token.
+                self.until = None;
+                self.leaving = Some(Leaving {
+                    ticket,
+                    pass,
+                    welcomed: false,
+                });
+            }
+            Err((code, words)) => {
+                self.note("refused", pass.token(), &words);
+                self.session.refuse(code, Text::new(&words), now);
+            }
+        }
+    }
+
+    /// The link has turned; what it goes on with.
+    pub(super) fn leave(&mut self) -> Option<Leaving> {
+        self.leaving.take()
+    }
+
+    fn is_leaving(&self) -> bool {
+        let leaving = self.leaving.as_ref();
+        !self.stopping && leaving.is_some_and(|leaving| leaving.welcomed)
+    }
+
+    /// What may be watched, as it is now.
+    fn look_again(&mut self) {
+        let changes = self.hub.changes();
+        if self.role != Role::Watch || self.seen == changes {
+            return;
+        }
+        self.seen = changes;
+        let Some(group) = &self.group else {
+            return;
+        };
+        let streams = self.meant(&group.who().pass);
+        self.session.offer(streams);
+    }
+
+    /// The streams that this pass is for.
+    fn meant(&self, pass: &Pass) -> Vec<StreamInfo> {
         let pattern = pass.streams();
         let streams = self.hub.streams();
         let meant = streams
             .iter()
             .filter(|stream| pattern.matches(stream.name()));
-        let streams = match pass.role {
+        match pass.role {
             Role::Watch => meant.filter_map(|stream| info(stream)).collect(),
             Role::Publish | Role::Control | Role::Admin => Vec::new(),
-        };
+        }
+    }
+
+    fn admit(&mut self, pass: &Pass, now: Instant) {
+        self.seen = self.hub.changes();
+        let streams = self.meant(pass);
         self.until = self.gate.until(pass, now);
         self.note("admitted", pass.token(), "");
         let admission = Admission {
             streams,
-            pattern,
+            pattern: pass.streams(),
             max_bps: pass.max_bps(),
         };
         self.session.admit(admission, now);
@@ -249,16 +311,7 @@ impl Peer {
             server::Event::Hello(hello) => self.hello(&hello, now),
             server::Event::Subscribed(wanted) => {
                 if let Some(stream) = self.hub.stream(wanted.stream.as_str()) {
-                    let status = stream.status();
-                    let want = Tracks {
-                        video: wanted.video,
-                        audio: wanted.audio,
-                    };
-                    self.share = Some(Share {
-                        subscription: Subscription::new(stream, want),
-                        status,
-                        news: true,
-                    });
+                    self.share = Some(Share::new(stream, &wanted));
                     self.viewer.stream = Some(wanted.stream.as_str().to_owned());
                     let (name, over) = (wanted.stream.as_str(), self.viewer.transport);
                     let group = self.group.as_ref();
@@ -313,6 +366,7 @@ impl Endpoint for Peer {
     const INBOX: usize = 4 << 10;
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
+        self.look_again();
         self.session.handle(bytes, now)
     }
 
@@ -326,21 +380,7 @@ impl Endpoint for Peer {
     }
 
     fn beside(&mut self, now: Instant, room: usize, out: &mut BytesMut) -> Beside {
-        if let Some(whole) = self.session.whole(now) {
-            return Beside::Frame(whole.head, whole.jpeg);
-        }
-        let sent = match &mut self.share {
-            Some(share) => self
-                .session
-                .datagram(now, &mut share.subscription, room, out),
-            None => false,
-        };
-        match sent {
-            true => Beside::Datagram,
-            false if self.session.has_whole() => self.beside(now, room, out),
-            false if self.session.has_words() => Beside::Words,
-            false => Beside::Nothing,
-        }
+        Share::beside(&mut self.share, &mut self.session, (now, room), out)
     }
 
     fn end(&mut self) {
@@ -353,19 +393,15 @@ impl Endpoint for Peer {
             self.session.close(CloseCode::Going, now);
         }
         self.decided(now);
-        let output = match &mut self.share {
-            Some(share) => {
-                if std::mem::take(&mut share.news) {
-                    let (state, notice) = source(&share.status.borrow_and_update());
-                    self.session.source(state, notice);
+        match Share::poll(&mut self.share, &mut self.session, now, out) {
+            Output::Send => {
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.welcomed = true;
                 }
-                self.session.poll(now, &mut share.subscription, out)
+                Turn::Sent
             }
-            None => self.session.poll(now, &mut Nothing, out),
-        };
-        match output {
-            Output::Send => Turn::Sent,
             Output::Event(event) => self.event(event, now),
+            Output::Idle(_) if self.is_leaving() => Turn::Left,
             Output::Idle(deadline) => {
                 let no = self.no.as_ref().map(|(at, ..)| *at);
                 let first = [deadline, no, self.until].into_iter().flatten().min();
@@ -396,20 +432,10 @@ impl Endpoint for Peer {
                 None => std::future::pending().await,
             }
         };
-        let share = self.share.as_mut();
-        let shared = async {
-            match share {
-                Some(share) => tokio::select! {
-                    () = share.subscription.changed() => {}
-                    _ = share.status.changed() => share.news = true,
-                },
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = stopped => {}
             () = dismissed => {}
-            () = shared => {}
+            () = Share::changed(&mut self.share) => {}
             done = job => self.done = Some(done),
             changed = self.changes.changed() => match changed {
                 Ok(()) => self.changed = true,
@@ -420,38 +446,7 @@ impl Endpoint for Peer {
     }
 }
 
-impl Feed for Nothing {
-    fn next_audio(&mut self) -> Option<Arc<AudioPacket>> {
-        None
-    }
-
-    fn next_video(&mut self) -> Option<VideoStep> {
-        None
-    }
-}
-
-/// A stream as viewers are told of it.
-fn info(stream: &Stream) -> Option<StreamInfo> {
-    let name = stream.name().parse::<StreamName>().ok()?;
-    Some(StreamInfo {
-        name,
-        video: stream.tracks().video,
-        audio: stream.tracks().audio,
-    })
-}
-
-/// A source's status as viewers are told it.
-fn source(status: &Status) -> (SourceState, Option<Text>) {
-    let state = match status {
-        Status::Idle | Status::Open(media::SourceState::Opening) => SourceState::Opening,
-        Status::Open(media::SourceState::Live) => SourceState::Live,
-        Status::Open(media::SourceState::Lost { .. }) => SourceState::Lost,
-        Status::Open(media::SourceState::Ended { .. }) => SourceState::Ended,
-    };
-    (state, status.why().map(Text::new))
-}
-
-fn why(reason: &CloseReason) -> String {
+pub(super) fn why(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Local(code) => format!("told to go: {code}"),
         CloseReason::Peer {

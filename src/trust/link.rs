@@ -29,7 +29,7 @@ pub struct Link {
     pub port: u16,
     /// What a reverse proxy in front of the server has before the stream's name: names joined by slashes, or nothing.
     pub prefix: String,
-    /// The stream's name, as [`is_stream_name`] has it.
+    /// The stream's name, as [`is_stream_name`] has it; empty where the link does not say which.
     pub stream: String,
     /// The server's key; without it the system or the user decides.
     pub pin: Option<Pin>,
@@ -105,10 +105,8 @@ impl FromStr for Link {
         let path = url.path();
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);
-        if path.is_empty() {
-            return Err(LinkError::NoStream);
-        }
-        if let Some(name) = path.split('/').find(|name| !is_stream_name(name)) {
+        let mut names = path.split('/').filter(|_| !path.is_empty());
+        if let Some(name) = names.find(|name| !is_stream_name(name)) {
             return Err(LinkError::Stream { name: name.into() });
         }
         let (prefix, stream) = path.rsplit_once('/').unwrap_or(("", path));
@@ -220,9 +218,6 @@ pub enum LinkError {
     /// `user@` or `user:password@`.
     #[error("the link names a user; it should look like https://HOST/STREAM#k=...")]
     User,
-    /// No path.
-    #[error("the link names no stream; it should look like https://HOST/STREAM#k=...")]
-    NoStream,
     /// A path that is no stream's name.
     #[error(
         "`{name}` is no name of a stream: up to {MAX_STREAM_NAME} letters, digits, `-`, `_` and `.`"
@@ -279,6 +274,8 @@ mod tests {
             format!("https://[2001:db8::1]/a#k={K}"),
             "https://[::1]:8443/a.b_c-d#t=x".to_owned(),
             "https://192.0.2.7/a".to_owned(),
+            // It does not say which of the server's streams.
+            format!("https://cam.example/#k={K}&t=s3cret"),
         ] {
             assert_eq!(link(&text).to_string(), text);
         }
@@ -339,8 +336,6 @@ mod tests {
             ("https://cam:70000/a", E::Port),
             ("https://cam:x/a", E::Port),
             ("https://me:pw@cam/a", E::User),
-            ("https://cam", E::NoStream),
-            ("https://cam/#k=x", E::NoStream),
             ("https://cam/a//b", E::Stream { name: "".into() }),
             ("https://cam/.a/b", E::Stream { name: ".a".into() }),
             ("https://cam/.a", E::Stream { name: ".a".into() }),

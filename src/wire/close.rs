@@ -32,13 +32,17 @@ pub enum CloseCode {
     Revoked,
     /// 11: somebody who may has sent him away.
     Dismissed,
+    /// 12: somebody else publishes under that name.
+    Taken,
+    /// 13: somebody else publishes in his place from now on.
+    Replaced,
     /// A code of a newer peer.
     Other(u16),
 }
 
 impl CloseCode {
     /// Every code that has a meaning, with its number.
-    pub const ALL: [(u16, Self); 12] = [
+    pub const ALL: [(u16, Self); 14] = [
         (0, Self::Done),
         (1, Self::Internal),
         (2, Self::Misbehaved),
@@ -51,6 +55,8 @@ impl CloseCode {
         (9, Self::Unauthorized),
         (10, Self::Revoked),
         (11, Self::Dismissed),
+        (12, Self::Taken),
+        (13, Self::Replaced),
     ];
 
     /// Whether to come back by oneself makes sense.
@@ -65,6 +71,8 @@ impl CloseCode {
             | Self::Unauthorized
             | Self::Revoked
             | Self::Dismissed
+            | Self::Taken
+            | Self::Replaced
             | Self::Other(_) => false,
         }
     }
@@ -94,7 +102,9 @@ impl From<CloseCode> for u16 {
             | CloseCode::Forbidden
             | CloseCode::Unauthorized
             | CloseCode::Revoked
-            | CloseCode::Dismissed) => CloseCode::ALL
+            | CloseCode::Dismissed
+            | CloseCode::Taken
+            | CloseCode::Replaced) => CloseCode::ALL
                 .into_iter()
                 .find(|(_, code)| *code == known)
                 .map_or(Self::MAX, |(number, _)| number),
@@ -117,6 +127,8 @@ impl fmt::Display for CloseCode {
             Self::Unauthorized => "no token that this server takes",
             Self::Revoked => "the token was taken back, or its time is over",
             Self::Dismissed => "sent away",
+            Self::Taken => "somebody else publishes under that name",
+            Self::Replaced => "somebody else publishes in its place now",
             Self::Other(number) => return write!(f, "code {number}"),
         })
     }

@@ -68,6 +68,11 @@ impl Deframer {
         }
     }
 
+    /// What was pushed and not pulled, for somebody else to read on.
+    pub fn into_rest(self) -> BytesMut {
+        self.buf
+    }
+
     /// Bytes that were pushed and not pulled.
     pub fn waiting(&self) -> usize {
         self.buf.len()

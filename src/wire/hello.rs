@@ -99,6 +99,56 @@ pub struct PublishInfo {
     /// In the place of whoever publishes it now, who has the same token.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take_over: bool,
+    /// The same on all links of one publisher, and nobody else's.
+    pub key: PublisherKey,
+}
+
+/// Whoever has it is the publisher of a stream, over whatever link. 16 random bytes, base64url without padding on the
+/// wire; never shown.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublisherKey([u8; 16]);
+
+impl PublisherKey {
+    /// The caller draws the bytes at random.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes; they are a secret, so compare them in constant time.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl PartialEq for PublisherKey {
+    /// In the same time whatever they are.
+    fn eq(&self, other: &Self) -> bool {
+        let differing = self.0.iter().zip(other.0).map(|(a, b)| a ^ b);
+        differing.fold(0, |all, bits| all | bits) == 0
+    }
+}
+
+impl Eq for PublisherKey {}
+
+impl fmt::Debug for PublisherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublisherKey(..)")
+    }
+}
+
+impl From<PublisherKey> for String {
+    fn from(key: PublisherKey) -> Self {
+        URL_SAFE_NO_PAD.encode(key.0)
+    }
+}
+
+impl TryFrom<String> for PublisherKey {
+    type Error = IdentError;
+
+    fn try_from(text: String) -> Result<Self, IdentError> {
+        decode(&text).map(Self)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

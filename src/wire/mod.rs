@@ -25,7 +25,7 @@ pub use datagram::{Arrivals, Datagram, Settled, Span, begin_datagram, pad_datagr
 pub use deframe::{Deframer, Raw};
 pub use error::WireError;
 pub use head::Kind;
-pub use hello::{Hello, Proof, PublishInfo, TokenProof};
+pub use hello::{Hello, Proof, PublishInfo, PublisherKey, TokenProof};
 pub use ident::{IdentError, Resume, ResumeSecret, SessionId};
 pub use message::{Message, put_audio};
 pub use rung::{Coding, Pixels, RungError, RungInfo};

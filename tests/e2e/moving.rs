@@ -15,7 +15,7 @@ use tunnelcast::client::{News, Switched};
 use crate::support::{CARD, TestServer, TestViewer, serve, watch};
 
 /// Stands between a viewer and a server, TCP and UDP on one port.
-struct Between {
+pub(crate) struct Between {
     port: u16,
     udp: Arc<AtomicBool>,
     tcp: Arc<AtomicBool>,
@@ -23,7 +23,7 @@ struct Between {
 }
 
 impl Between {
-    async fn start(server: u16) -> Self {
+    pub(crate) async fn start(server: u16) -> Self {
         let (listener, socket) = loop {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let port = listener.local_addr().unwrap().port();
@@ -62,13 +62,18 @@ impl Between {
         between
     }
 
+    /// Where it listens.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// UDP passes, or is dropped without a word.
-    fn udp(&self, passes: bool) {
+    pub(crate) fn udp(&self, passes: bool) {
         self.udp.store(passes, Ordering::Relaxed);
     }
 
     /// Cuts what there is of TCP, and lets nothing new through, or again.
-    fn tcp(&self, passes: bool) {
+    pub(crate) fn tcp(&self, passes: bool) {
         self.tcp.store(passes, Ordering::Relaxed);
         let cut = std::mem::take(&mut *self.cut.lock().unwrap());
         cut.cancel();

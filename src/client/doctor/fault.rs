@@ -31,6 +31,8 @@ fn of_viewer(error: &Error) -> Trouble {
         | Error::Present(_)
         | Error::Snapshot(_)
         | Error::Playback(_)
+        | Error::Unnamed
+        | Error::NoName
         | Error::NoWindow
         | Error::Runtime(_)
         | Error::Output(_) => Trouble::Here,

@@ -6,10 +6,10 @@ use tracing::{debug, info};
 
 use super::{Moving, Viewer};
 use crate::client::Switched;
-use crate::client::moves::{self, Reason};
 use crate::client::overlay::About;
-use crate::client::play::place;
 use crate::client::reach::Reached;
+use crate::links::moves::{self, Reason};
+use crate::links::place;
 use crate::session::client::{Event, Opening, Session, Want};
 use crate::transport::Carrier;
 use crate::transport::dial::DialError;

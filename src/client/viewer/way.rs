@@ -5,9 +5,8 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::Viewer;
-use crate::client::moves;
-use crate::client::play::place;
 use crate::drive::{Beside, Endpoint, Turn};
+use crate::links::{moves, place};
 use crate::session::client::Session;
 use crate::session::{Output, SessionError};
 use crate::transport::Carrier;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Access;
 use crate::trust::Secret;
-use crate::wire::{Proof, PublishInfo, TokenProof};
+use crate::wire::{Proof, PublishInfo, PublisherKey, TokenProof};
 
 const CHANNEL: Exporter = [3; 32];
 
@@ -160,6 +160,7 @@ fn a_publisher_gets_no_name_that_its_token_is_not_for() {
             video: true,
             audio: true,
             take_over: false,
+            key: PublisherKey::from_bytes([3; 16]),
         });
         let proof = secret.prove(&CHANNEL, Role::Publish, name);
         hello.token.as_mut().unwrap().proof = Proof::from_bytes(proof);

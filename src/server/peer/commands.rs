@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Peer, source};
+use super::Peer;
+use crate::server::share::source;
 use crate::{
     config::AGENT,
     media::{Role, TokenId},

@@ -22,7 +22,7 @@ use crate::{
     capture::{Empty, VideoInlet},
     codec::Quality,
     hub::{Filler, Ladder},
-    media::{Extent, Level, MediaTime, RungId, VideoFrame},
+    media::{Extent, Image, Level, MediaTime, RungId, Size, VideoFrame},
 };
 
 /// Codes what comes until the source is closed.
@@ -52,18 +52,21 @@ pub(super) fn code(ingest: &Ingest, filler: &Filler, inlet: &VideoInlet) {
 }
 
 /// What does not change while a source is open.
-struct Settings {
-    epoch: Instant,
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Settings {
+    pub(in crate::server) epoch: Instant,
     /// The same for every level, or chosen by level.
-    quality: Option<Quality>,
+    pub(in crate::server) quality: Option<Quality>,
     /// The next rung's name.
-    rungs: Arc<AtomicU32>,
+    pub(in crate::server) rungs: Arc<AtomicU32>,
 }
 
 /// Makes frames of pictures: of each the levels that are wanted, the best one first.
-struct Coder {
+pub(in crate::server) struct Coder {
     settings: Settings,
     filler: Filler,
+    /// Others make the best one.
+    below: bool,
     pace: Option<Pace>,
     /// Left out for the pace; it is the picture that stays if no other follows.
     left_out: Option<VideoFrame>,
@@ -93,6 +96,7 @@ impl Coder {
         Self {
             settings,
             filler,
+            below: false,
             pace,
             left_out: None,
             ladder: None,
@@ -103,6 +107,21 @@ impl Coder {
             settled: true,
             failing: [false; Level::COUNT],
         }
+    }
+
+    /// One that makes the levels below the best of pictures which somebody else has coded.
+    pub(in crate::server) fn below(settings: Settings, filler: Filler) -> Self {
+        Self {
+            below: true,
+            ..Self::new(settings, None, filler)
+        }
+    }
+
+    /// Whether any level below the best is wanted.
+    pub(in crate::server) fn is_wanted_below(filler: &Filler) -> bool {
+        Level::ALL
+            .into_iter()
+            .any(|level| level != Level::Full && filler.is_wanted(level))
     }
 
     /// A picture has come.
@@ -153,22 +172,23 @@ impl Coder {
     }
 
     fn begin(&mut self, frame: VideoFrame) {
-        let ladder = Ladder::new(frame.image.size(), self.settings.quality);
-        if self.ladder != Some(ladder) {
-            self.ladder = Some(ladder);
-            self.filler.set_ladder(ladder);
-        }
         let capture = media_time(self.settings.epoch, frame.captured);
         let number = self.filler.next_frame();
+        self.is_now(frame.image, number, capture);
+    }
+
+    /// This is the newest picture.
+    pub(in crate::server) fn is_now(&mut self, image: Image, number: u64, capture: MediaTime) {
+        self.sized(image.size());
         match &mut self.picture {
             Some(picture) => {
-                picture.sizes.replace(frame.image);
+                picture.sizes.replace(image);
                 picture.number = number;
                 picture.capture = capture;
             }
             None => {
                 self.picture = Some(Picture {
-                    sizes: Sizes::new(frame.image),
+                    sizes: Sizes::new(image),
                     number,
                     capture,
                 });
@@ -176,8 +196,17 @@ impl Coder {
         }
     }
 
+    /// The source's pictures have this size from now on.
+    pub(in crate::server) fn sized(&mut self, size: Size) {
+        let ladder = Ladder::new(size, self.settings.quality);
+        if self.ladder != Some(ladder) {
+            self.ladder = Some(ladder);
+            self.filler.set_ladder(ladder);
+        }
+    }
+
     /// Makes what is wanted of the newest picture and was not made yet.
-    fn make(&mut self, now: Instant) {
+    pub(in crate::server) fn make(&mut self, now: Instant) {
         let Some(ladder) = self.ladder else {
             return;
         };
@@ -185,6 +214,9 @@ impl Coder {
             .into_iter()
             .any(|level| self.filler.is_wanted(level));
         for level in Level::ALL {
+            if self.below && level == Level::Full {
+                continue;
+            }
             // While nobody is there the best one is made for the next who comes.
             let asked = self.filler.is_wanted(level) || (level == Level::Full && !any);
             let wanted = if asked && ladder.has(level) {
@@ -251,7 +283,7 @@ impl Settings {
 }
 
 /// `at` on the stream's clock.
-pub(super) fn media_time(epoch: Instant, at: Instant) -> MediaTime {
+pub(in crate::server) fn media_time(epoch: Instant, at: Instant) -> MediaTime {
     MediaTime::from_duration(at.saturating_duration_since(epoch))
 }
 

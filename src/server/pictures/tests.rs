@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     codec::{Encoder, decode_jpeg, join},
     hub::{Step, Stream, Subscription},
-    media::{self, Image, RungKind, Size, Tracks, VideoStep},
+    media::{self, RungKind, Tracks, VideoStep},
     session::Feed,
     timeline::Limits,
 };

@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::{Admission, Event, Fault, Session, State, Subscription};
 use crate::session::{Feature, Misbehaviour, SessionError};
 use crate::wire::limits::{MAX_ANSWERS, MAX_LISTED_STREAMS, MAX_VERSIONS, PROTOCOL_VERSION};
-use crate::wire::{Answer, CloseCode, Command, Hello, ServerControl, StreamName, Text};
+use crate::wire::{Answer, CloseCode, Command, Hello, ServerControl, StreamInfo, StreamName, Text};
 
 /// What a client may have said behind its hello before that is answered; its first chunk has at most a quarter of it.
 const MOST_WAITING: usize = 64 << 10;
@@ -34,6 +34,11 @@ impl Session {
         if let Err(error) = welcomed.and_then(|()| self.take(now)) {
             self.core.fail(error, now);
         }
+    }
+
+    /// What may be watched is this from now on. Who has a subscription keeps it.
+    pub fn offer(&mut self, streams: Vec<StreamInfo>) {
+        self.offer.streams = streams;
     }
 
     /// The hello is not welcome, or what it was admitted to is over: says goodbye with `code`, and `words` for a person.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::media::Role;
-use crate::wire::PublishInfo;
+use crate::wire::{PublishInfo, PublisherKey};
 
 /// A pair whose server asks somebody else about its viewer, who has said hello and what he wants.
 fn at_the_door(stream: Option<&str>) -> Pair {
@@ -98,6 +98,7 @@ fn the_first_words_can_be_said_for_several_links_each_with_its_own_proof() {
             video: true,
             audio: false,
             take_over: true,
+            key: PublisherKey::from_bytes([3; 16]),
         }),
         ..want(None)
     };

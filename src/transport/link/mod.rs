@@ -132,6 +132,14 @@ impl Link {
         }
     }
 
+    /// Lets the other side send frames, of which a server takes none at first. Where the way has none, nothing happens.
+    pub fn let_frames_in(&self) {
+        match &self.0 {
+            Way::Tls(_) => {}
+            Way::Quic(link) => link.let_frames_in(),
+        }
+    }
+
     /// Sends `last`, says goodbye, and waits until the other side has both, so that nothing sent is lost to a reset.
     /// All within `within`; then the link is cut, and the error is [`io::ErrorKind::TimedOut`].
     pub async fn shutdown(self, last: &[u8], within: Duration) -> io::Result<()> {

@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::time::{Instant, sleep};
 
 use super::frames::{CONTROL_PRIORITY, Inbox, Outbox, Window};
-use super::{CUT, DONE, Ear, Socket};
+use super::{CUT, DONE, Ear, Socket, settings};
 use crate::transport::link::MOST_UNREAD;
 use crate::transport::{Exporter, Ready, first};
 use crate::trust::Pin;
@@ -187,6 +187,10 @@ impl Link {
 
     pub(in crate::transport) fn send_frame(&mut self, head: Bytes, body: Bytes) {
         self.outbox.put([head, body]);
+    }
+
+    pub(in crate::transport) fn let_frames_in(&self) {
+        settings::let_frames_in(&self.connection);
     }
 
     pub(in crate::transport) async fn shutdown(

@@ -94,12 +94,21 @@ fn transport(side: Side, congestion: Congestion) -> TransportConfig {
     config
 }
 
+/// Somebody publishes over this connection, which a server has accepted as a viewer's.
+pub(super) fn let_frames_in(connection: &quinn::Connection) {
+    connection.set_max_concurrent_uni_streams(VarInt::from_u32(FRAMES_IN_FLIGHT));
+    connection.set_receive_window(VarInt::from_u32(PUBLISHED));
+}
+
 fn mtu() -> MtuDiscoveryConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     // Ethernet, less the heads of IPv6 and UDP.
     mtu.upper_bound(1452);
     mtu
 }
+
+/// What a publisher may have under way in whole pictures.
+const PUBLISHED: u32 = 8 * 1024 * 1024;
 
 /// How many frames a server may have begun that it does not know to have ended. The right to begin another comes back
 /// only after a round trip: with no more than the [`MOST_ARRIVING`] that are kept, 30 frames a second would be too many

@@ -1,6 +1,7 @@
 //! A server and viewers to test with, in this process.
 
 mod program;
+mod publisher;
 mod raw;
 
 use std::{
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tunnelcast::{
     capture::AudioSpec,
     client::{self, Ask, News, Outcome, Outside},
-    config::{Access, IdentitySource, MAX_VIEWERS, Serve, Watch},
+    config::{Access, IdentitySource, MAX_STREAMS, MAX_VIEWERS, Serve, Watch},
     error::Error,
     playback::{Latency, Summary},
     present,
@@ -26,7 +27,8 @@ use tunnelcast::{
 };
 
 pub(crate) use program::{Ended, Program, children, memory, signal};
-pub(crate) use raw::{Frame, Raw, Relay, dial};
+pub(crate) use publisher::{TestPublisher, counted, publish, relay};
+pub(crate) use raw::{Frame, Raw, Relay, dial, dial_with};
 
 /// Only ever waited for when something is wrong; the machine may have much else to do.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -86,6 +88,7 @@ pub(crate) fn serve(video: &str) -> Serve {
         },
         linger: Duration::from_millis(200),
         max_viewers: MAX_VIEWERS,
+        max_streams: MAX_STREAMS,
         trusted_proxies: Vec::new(),
         access: Access::default(),
     }
@@ -127,6 +130,11 @@ impl TestServer {
         self.server.link()
     }
 
+    /// The link for publishers.
+    pub(crate) fn publish_link(&self) -> &Link {
+        self.server.publish_link().expect("it has just begun")
+    }
+
     /// The next notice as one line: `source live`, `viewer 1 watching`, `viewer 1 left: done`.
     pub(crate) async fn notice(&mut self) -> String {
         line(soon("a notice", self.notices.recv()).await.unwrap())
@@ -156,6 +164,7 @@ impl TestServer {
 fn line(notice: Notice) -> String {
     match notice {
         Notice::Source(source) => format!("source {}", source.state),
+        Notice::Publisher(publisher) => format!("publisher {}", publisher.state),
         Notice::Viewer(viewer) => {
             let why = viewer
                 .reason
@@ -250,7 +259,7 @@ impl TestViewer {
 }
 
 /// Where no person is.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Ask for Nobody {
     fn accept(&self, _: &str, _: u16, _: &Seen) -> Result<bool, &'static str> {

@@ -194,7 +194,8 @@ pub(crate) async fn dial(link: &trust::Link, first: &[u8]) -> Link {
     dial_with(link, &Bytes::copy_from_slice(first)).await
 }
 
-async fn dial_with(link: &trust::Link, first: &dyn First) -> Link {
+/// The same with first words that depend on the link.
+pub(crate) async fn dial_with(link: &trust::Link, first: &dyn First) -> Link {
     let config = client_config(Policy::Pinned(link.pin.unwrap()), &link.host, link.port).unwrap();
     let timeouts = Timeouts {
         connect: super::SOON,

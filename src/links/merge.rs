@@ -9,7 +9,7 @@ use crate::transport::Carrier;
 
 /// What came, over whatever way.
 #[derive(Debug)]
-pub(super) struct Merge {
+pub(crate) struct Merge {
     active: Carrier,
     fetch: Option<Fetch>,
     sounds: Sounds,
@@ -37,7 +37,7 @@ impl Default for Merge {
 
 impl Merge {
     /// What comes over this way is seen.
-    pub(super) fn new(active: Carrier) -> Self {
+    pub(crate) fn new(active: Carrier) -> Self {
         Self {
             active,
             fetch: None,
@@ -49,12 +49,12 @@ impl Merge {
     }
 
     /// When the last frame was complete, and the last packet of sound came.
-    pub(super) const fn last(&self) -> (Option<Instant>, Option<Instant>) {
+    pub(crate) const fn last(&self) -> (Option<Instant>, Option<Instant>) {
         (self.last_picture, self.last_sound)
     }
 
     /// From its next subscription on, what comes over this way is kept, until the first frame is complete.
-    pub(super) fn fetch(&mut self, over: Carrier) {
+    pub(crate) fn fetch(&mut self, over: Carrier) {
         self.fetch = Some(Fetch {
             over,
             subscribed: false,
@@ -63,13 +63,13 @@ impl Merge {
     }
 
     /// Whether a picture is fetched over this way, and its subscription stands.
-    pub(super) fn is_fetching(&self, carrier: Carrier) -> bool {
+    pub(crate) fn is_fetching(&self, carrier: Carrier) -> bool {
         let fetch = self.fetch.as_ref();
         fetch.is_some_and(|fetch| fetch.over == carrier && fetch.subscribed)
     }
 
     /// Keeps the end of the frame that is fetched over this way.
-    pub(super) fn keep(&mut self, carrier: Carrier, event: &Event) {
+    pub(crate) fn keep(&mut self, carrier: Carrier, event: &Event) {
         if let Some(fetch) = &mut self.fetch
             && fetch.over == carrier
             && carrier != self.active
@@ -79,7 +79,7 @@ impl Merge {
     }
 
     /// What comes over this way is seen from now on: first what was kept.
-    pub(super) fn arrive(&mut self, carrier: Carrier, now: Instant) -> Vec<Event> {
+    pub(crate) fn arrive(&mut self, carrier: Carrier, now: Instant) -> Vec<Event> {
         self.active = carrier;
         let Some(fetch) = &mut self.fetch else {
             return Vec::new();
@@ -93,7 +93,7 @@ impl Merge {
     }
 
     /// What of this is news.
-    pub(super) fn take(&mut self, carrier: Carrier, event: Event, now: Instant) -> Option<Event> {
+    pub(crate) fn take(&mut self, carrier: Carrier, event: Event, now: Instant) -> Option<Event> {
         if let Event::Audio(packet) = &event {
             let new = self.sounds.is_new(packet.seq);
             if new {

@@ -6,7 +6,7 @@ use crate::transport::Carrier;
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Event {
+pub(crate) enum Event {
     /// A link stands on which the server has answered.
     Stands(Carrier),
     /// A link has ended.
@@ -27,7 +27,7 @@ pub(in crate::client) enum Event {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Output {
+pub(crate) enum Output {
     /// Get a link.
     Dial(Carrier),
     /// Ask the server for a sign of life.
@@ -50,7 +50,7 @@ pub(in crate::client) enum Output {
 
 /// Why a viewer moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Reason {
+pub(crate) enum Reason {
     /// QUIC says nothing any more, and TLS does.
     Silent,
     /// The server hears nothing over QUIC any more.
@@ -63,7 +63,7 @@ pub(in crate::client) enum Reason {
 
 impl Reason {
     /// As `--json` says it.
-    pub(in crate::client) const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Silent => "nothing comes over UDP any more",
             Self::Unheard => "nothing is answered over UDP any more",

@@ -11,15 +11,15 @@
 
 mod event;
 #[cfg(fuzzing)]
-pub(super) mod fuzz;
+pub(crate) mod fuzz;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::event::{Event, Output, Reason};
+pub(crate) use self::event::{Event, Output, Reason};
 use crate::transport::Carrier;
 
 #[derive(Debug)]
-pub(super) struct Moves {
+pub(crate) struct Moves {
     active: Carrier,
     /// Only this one is allowed.
     only: bool,
@@ -75,7 +75,7 @@ enum Stage {
 
 impl Moves {
     /// The race was won by `active`; `only`: nothing else is allowed.
-    pub(super) fn new(active: Carrier, only: bool, now: Instant) -> Self {
+    pub(crate) fn new(active: Carrier, only: bool, now: Instant) -> Self {
         let mut moves = Self {
             active,
             only,
@@ -97,11 +97,11 @@ impl Moves {
     }
 
     /// Over which way the picture comes that is seen.
-    pub(super) const fn active(&self) -> Carrier {
+    pub(crate) const fn active(&self) -> Carrier {
         self.active
     }
 
-    pub(super) fn handle(&mut self, event: Event, now: Instant) {
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Stands(carrier) => {
                 let way = self.way(carrier);
@@ -161,7 +161,7 @@ impl Moves {
     }
 
     /// What to do now; nothing more until there is [`Output::Wait`].
-    pub(super) fn poll(&mut self, now: Instant) -> Output {
+    pub(crate) fn poll(&mut self, now: Instant) -> Output {
         if self.todo.is_empty() {
             self.advance(now);
         }
@@ -427,7 +427,7 @@ impl Moves {
 }
 
 /// The other way.
-pub(super) const fn other(carrier: Carrier) -> Carrier {
+pub(crate) const fn other(carrier: Carrier) -> Carrier {
     match carrier {
         Carrier::Udp => Carrier::Tcp,
         Carrier::Tcp => Carrier::Udp,

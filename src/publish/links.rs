@@ -1,0 +1,407 @@
+//! The links to the server: dialled, kept, and dialled again.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, atomic::AtomicUsize};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::end::{End, Ended, Happened, WORDLESS, ended};
+use super::knock::{Answer, Knock};
+use super::schedule::{Output, Schedule};
+use super::{News, Switched};
+use crate::client::{Connected, Connector, Reached, random_byte, reach};
+use crate::config::{AGENT, Publish};
+use crate::drive::{self, Early, Lane, take_early};
+use crate::error::Error;
+use crate::hub::Stream;
+use crate::links::place;
+use crate::media::Role;
+use crate::server::{info, random};
+use crate::session::client::{Opening, Session, Want};
+use crate::session::server::Offer;
+use crate::transport::{self, Carrier, Ready};
+use crate::wire::{PublishInfo, PublisherKey, ResumeSecret, SessionId, Text};
+
+/// All links of one publisher.
+pub(super) struct Links {
+    connector: Connector,
+    stream: Arc<Stream>,
+    epoch: Instant,
+    info: PublishInfo,
+    max_bps: Option<u64>,
+    news: Arc<dyn Fn(News) + Send + Sync>,
+    stop: CancellationToken,
+    schedule: Schedule,
+    dials: JoinSet<(Carrier, Result<Welcomed, Fault>)>,
+    ends: JoinSet<(Carrier, u64, Ended)>,
+    /// By carrier: how the link there is called, and which it is.
+    ways: [Option<(&'static str, u64)>; 2],
+    /// Over which carrier the server takes the picture.
+    pictures: [bool; 2],
+    over: Option<&'static str>,
+    /// Counts links.
+    number: u64,
+    /// Where the server is.
+    server: Option<SocketAddr>,
+    /// How many there are.
+    count: Arc<AtomicUsize>,
+    told: mpsc::UnboundedSender<Happened>,
+    happened: mpsc::UnboundedReceiver<Happened>,
+}
+
+/// A link that has turned.
+struct Welcomed {
+    there: Reached,
+}
+
+/// Why there is none.
+enum Fault {
+    /// It may be there the next time.
+    Lost(String),
+    /// For good.
+    Failed(Error),
+}
+
+impl Links {
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub(super) fn new(
+        config: &Publish,
+        connector: Connector,
+        (stream, epoch): (Arc<Stream>, Instant),
+        news: Arc<dyn Fn(News) + Send + Sync>,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
+        let key = random().ok_or_else(no_random)?;
+        let tracks = stream.tracks();
+        let name = info(&stream).ok_or_else(no_random)?.name;
+        let (told, happened) = mpsc::unbounded_channel();
+        Ok(Self {
+            schedule: Schedule::new(connector.only(), Instant::now()),
+            connector,
+            stream,
+            epoch,
+            info: PublishInfo {
+                stream: name,
+                video: tracks.video,
+                audio: tracks.audio,
+                take_over: config.take_over,
+                key: PublisherKey::from_bytes(key),
+            },
+            max_bps: config.max_bitrate,
+            news,
+            stop,
+            dials: JoinSet::new(),
+            ends: JoinSet::new(),
+            ways: [None, None],
+            pictures: [false, false],
+            over: None,
+            number: 0,
+            server: None,
+            count: Arc::default(),
+            told,
+            happened,
+        })
+    }
+
+    /// Publishes until it is stopped, or until the server says no.
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub(super) async fn run(&mut self) -> Result<(), Error> {
+        let stop = self.stop.clone();
+        let mut reached = false;
+        let mut local = None;
+        let mut look = time::interval(LOOK);
+        look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = match self.schedule.poll(Instant::now()) {
+                Output::Race => {
+                    let server = self.connector.server();
+                    (self.news)(News::Word(format!("connecting to {server}")));
+                    let raced = tokio::select! {
+                        raced = self.race() => raced,
+                        () = stop.cancelled() => return Ok(()),
+                    };
+                    match raced {
+                        Ok(welcomed) => {
+                            reached = true;
+                            local = transport::source_towards(welcomed.there.link.peer());
+                            self.begin(welcomed, true);
+                        }
+                        // It is there, and may have room later.
+                        Err(Fault::Lost(why)) => self.race_lost(&why),
+                        Err(Fault::Failed(Error::Dial(err))) if reached || err.is_from_server() => {
+                            reached = true;
+                            self.race_lost(&err.to_string());
+                        }
+                        Err(Fault::Failed(err)) => return Err(err),
+                    }
+                    continue;
+                }
+                Output::Dial(carrier) => {
+                    self.dial(carrier);
+                    continue;
+                }
+                Output::Wait(until) => until,
+            };
+            let sleep = async {
+                match deadline {
+                    Some(deadline) => time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(dialled) = self.dials.join_next(), if !self.dials.is_empty() => {
+                    if let Ok((carrier, dialled)) = dialled {
+                        self.dialled(carrier, dialled)?;
+                    }
+                }
+                Some(over) = self.ends.join_next(), if !self.ends.is_empty() => {
+                    if let Ok((carrier, number, ended)) = over {
+                        self.ended(carrier, number, ended)?;
+                    }
+                }
+                Some(Happened::Picture(carrier, taken)) = self.happened.recv() => {
+                    self.picture(carrier, taken);
+                }
+                _ = look.tick(), if local.is_some() => {
+                    let now_at = self.server.and_then(transport::source_towards);
+                    if now_at.is_some() && now_at != local {
+                        info!("another network");
+                        local = now_at;
+                        self.schedule.network(Instant::now());
+                    }
+                }
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// Says goodbye on every link, and waits until that is said, but not for long.
+    pub(super) async fn part(&mut self) {
+        self.stop.cancel();
+        self.dials.abort_all();
+        let parted = async { while self.ends.join_next().await.is_some() {} };
+        if time::timeout(PARTING, parted).await.is_err() {
+            debug!("the server did not take the goodbye");
+        }
+    }
+
+    /// Tries all that is allowed.
+    async fn race(&mut self) -> Result<Welcomed, Fault> {
+        let opening = self.opening().ok_or_else(|| Fault::Failed(no_random()))?;
+        let there = self.connector.dial(opening).await.map_err(Fault::Failed)?;
+        welcomed(there).await
+    }
+
+    fn dial(&mut self, carrier: Carrier) {
+        let Some(opening) = self.opening() else {
+            return;
+        };
+        let first = self.connector.words(opening);
+        let target = self.connector.again(carrier);
+        self.dials.spawn(async move {
+            let there = match reach(&target, first).await {
+                Ok(there) => welcomed(there).await,
+                Err(err) => Err(Fault::Lost(err.to_string())),
+            };
+            (carrier, there)
+        });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn dialled(&mut self, carrier: Carrier, dialled: Result<Welcomed, Fault>) -> Result<(), Error> {
+        match dialled {
+            Ok(welcomed) => self.begin(welcomed, false),
+            Err(Fault::Failed(err)) => return Err(err),
+            Err(Fault::Lost(why)) => {
+                debug!(%carrier, why, "no other link");
+                self.schedule.failed(carrier, random_byte(), Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// A link has turned.
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn begin(&mut self, Welcomed { there }: Welcomed, first: bool) {
+        let now = Instant::now();
+        let kind = there.link.kind();
+        let carrier = kind.carrier();
+        self.server = Some(there.link.peer());
+        if first || !self.schedule.is_up() {
+            (self.news)(News::Connected(connected(&there)));
+        }
+        self.schedule.up(carrier, now);
+        self.number += 1;
+        self.ways[place(carrier)] = Some((kind.name(), self.number));
+        let Some(offer) = self.offer() else {
+            return;
+        };
+        let (stream, told, stop) = (
+            Arc::clone(&self.stream),
+            self.told.clone(),
+            self.stop.child_token(),
+        );
+        let link = (&there.link, carrier);
+        let count = Arc::clone(&self.count);
+        let mut end = End::new(link, offer, stream, (told, count), stop, (self.epoch, now));
+        take_early(there.early, &mut end, now);
+        let (lane, number) = (Lane::new(there.link, INBOX), self.number);
+        self.ends.spawn(async move {
+            drive::go_on(lane, &mut end).await;
+            (carrier, number, end.ended())
+        });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn ended(&mut self, carrier: Carrier, number: u64, ended: Ended) -> Result<(), Error> {
+        let way = &mut self.ways[place(carrier)];
+        if way.is_some_and(|(_, there)| there == number) {
+            *way = None;
+        } else {
+            // Another took its place.
+            return Ok(());
+        }
+        match ended {
+            Ended::Done => Ok(()),
+            Ended::Failed(err) => Err(err),
+            Ended::Lost(why) => {
+                let now = Instant::now();
+                self.schedule.lost(carrier, random_byte(), now);
+                if let Some(pause) = self.schedule.pause(now) {
+                    self.lost(&why, pause);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn race_lost(&mut self, why: &str) {
+        let now = Instant::now();
+        self.schedule.race_lost(random_byte(), now);
+        if let Some(pause) = self.schedule.pause(now) {
+            self.lost(why, pause);
+        }
+    }
+
+    fn lost(&mut self, why: &str, pause: Duration) {
+        self.over = None;
+        (self.news)(News::Lost {
+            why: why.to_owned(),
+        });
+        let seconds = pause.as_secs_f64();
+        let words = format!("disconnected: {why}; again in {seconds:.1} s");
+        (self.news)(News::Word(words));
+    }
+
+    /// The server takes the picture over this carrier, or no longer. While it tries one, it takes it over both.
+    fn picture(&mut self, carrier: Carrier, taken: bool) {
+        self.pictures[place(carrier)] = taken;
+        let [udp, tcp] = self.pictures;
+        // Only UDP is ever tried beside the other.
+        let moved = udp != tcp || (taken && carrier == Carrier::Tcp);
+        let now = if tcp { self.ways[1] } else { self.ways[0] };
+        if let (true, Some((to, _))) = (moved, now)
+            && let Some(from) = self.over.replace(to)
+            && from != to
+        {
+            (self.news)(News::Switched(Switched { from, to }));
+        }
+    }
+
+    /// The first words on a link.
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn opening(&self) -> Option<Opening> {
+        let want = Want {
+            agent: Text::new(AGENT),
+            role: Role::Publish,
+            publish: Some(self.info.clone()),
+            ..Want::default()
+        };
+        let now = Instant::now();
+        Session::new(want, now).opening(now)
+    }
+
+    /// What the server is offered on a link.
+    fn offer(&self) -> Option<Offer> {
+        Some(Offer {
+            agent: Text::new(AGENT),
+            streams: vec![info(&self.stream)?],
+            session: SessionId::from_bytes(random()?),
+            resume: ResumeSecret::from_bytes(random()?),
+            max_bps: self.max_bps,
+        })
+    }
+}
+
+/// Waits for the server's first word on a link.
+async fn welcomed(mut there: Reached) -> Result<Welcomed, Fault> {
+    let mut knock = Knock::default();
+    let mut nothing = BytesMut::new();
+    let lost = |why: &str| Fault::Lost(why.to_owned());
+    loop {
+        match knock.take(&mut there.early.stream) {
+            Err(err) => return Err(Fault::Failed(Error::Session(err))),
+            Ok(Some(Answer::Welcome)) => {
+                there.early.stream = knock.into_rest();
+                return Ok(Welcomed { there });
+            }
+            Ok(Some(Answer::Goodbye(reason))) => {
+                return Err(match ended(&reason) {
+                    Ended::Failed(err) => Fault::Failed(err),
+                    Ended::Lost(why) => Fault::Lost(why),
+                    Ended::Done => lost("the server said goodbye"),
+                });
+            }
+            Ok(None) => {}
+        }
+        let Early {
+            stream, datagrams, ..
+        } = &mut there.early;
+        let ready = there.link.ready(stream, &mut nothing);
+        match time::timeout(WORDLESS, ready).await {
+            Ok(Ok(Ready::Datagram(datagram))) if datagrams.len() < MOST_EARLY => {
+                datagrams.push(datagram);
+            }
+            Ok(Ok(Ready::Read(_) | Ready::Wrote(_) | Ready::Room | Ready::Frame(_))) => {}
+            Ok(Ok(Ready::Datagram(_) | Ready::Eof) | Err(_)) => {
+                return Err(lost("the connection was cut"));
+            }
+            Err(_) => return Err(lost("the server says nothing")),
+        }
+    }
+}
+
+fn connected(there: &Reached) -> Connected {
+    Connected {
+        transport: there.link.kind().name(),
+        inspected: there.inspected(),
+        front: there.front(),
+        proxy: there.proxy.clone(),
+        pieces: there.pieces,
+        reached_ms: Some(there.took.as_secs_f64() * 1000.0),
+        why: there.why.clone(),
+        first_frame_ms: None,
+        server_key: there.link.server_key().map(|pin| pin.to_string()),
+    }
+}
+
+fn no_random() -> Error {
+    Error::Runtime(std::io::Error::other("the system has no random numbers"))
+}
+
+/// Bytes set aside for what comes, which is little.
+const INBOX: usize = 4 << 10;
+/// Datagrams before the first word.
+const MOST_EARLY: usize = 64;
+/// How long a goodbye may take.
+const PARTING: Duration = Duration::from_secs(2);
+/// How often this machine's address is looked at.
+const LOOK: Duration = Duration::from_millis(250);

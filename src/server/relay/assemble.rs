@@ -1,0 +1,338 @@
+//! Frames of a local stream out of what a publisher sends: its cells untouched, its numbers and names made ours.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::captures::{Captures, Of};
+use super::order::Order;
+use super::thrift::Thrift;
+use crate::hub::Filler;
+use crate::media::{AudioPacket, Cell, CellIndex, Frame, Level, MediaTime, Rung, RungId};
+use crate::session::client::Event;
+use crate::wire::limits::MAX_RUNGS;
+
+/// Puts together what is published. Everything is bounded, whatever comes.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    filler: Filler,
+    /// The next rung's name, shared by all streams of the server.
+    names: Arc<AtomicU32>,
+    /// As they were announced, with ours once there is something of them.
+    rungs: VecDeque<(Arc<Rung>, Option<Arc<Rung>>)>,
+    /// The picture of the rung that comes now.
+    picture: Option<Picture>,
+    captures: Captures,
+    order: Order,
+    thrift: Thrift,
+    /// Bytes of cells that came.
+    came: u64,
+}
+
+/// The cells of one rung.
+#[derive(Debug)]
+struct Picture {
+    /// As the publisher calls it.
+    name: RungId,
+    rung: Arc<Rung>,
+    cells: Vec<Held>,
+    /// Of so many nothing has come yet.
+    lacking: usize,
+    /// The newest frame that was complete, as the publisher counts.
+    frame: Option<u64>,
+    /// What came of frames that are not complete, in order.
+    coming: VecDeque<Coming>,
+    /// What that takes.
+    weight: usize,
+}
+
+/// A cell, and what it keeps in memory.
+#[derive(Clone, Debug)]
+struct Held {
+    cell: Cell,
+    /// How many bytes had come by then, as long as others share its memory.
+    since: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Coming {
+    frame: u64,
+    cells: Vec<(CellIndex, Bytes)>,
+}
+
+/// What a publisher must not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Breach {
+    #[error("a frame that never ends")]
+    Endless,
+}
+
+/// What the time is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    pub(super) now: Instant,
+    pub(super) ours: MediaTime,
+    /// The publisher's, as far as it is known.
+    pub(super) theirs: Option<MediaTime>,
+}
+
+impl Assembler {
+    pub(super) fn new(filler: Filler, names: Arc<AtomicU32>, now: Instant) -> Self {
+        Self {
+            filler,
+            names,
+            rungs: VecDeque::new(),
+            picture: None,
+            captures: Captures::new(now),
+            order: Order::default(),
+            thrift: Thrift::new(now),
+            came: 0,
+        }
+    }
+
+    /// What comes from now on has nothing to do with what came: another publisher, or the same begun anew.
+    pub(super) fn anew(&mut self) {
+        self.rungs.clear();
+        self.picture = None;
+        self.order = Order::default();
+        self.captures.forget();
+    }
+
+    /// Takes what came; gives the frame that is complete by it.
+    pub(super) fn take(
+        &mut self,
+        event: Event,
+        clocks: Clocks,
+    ) -> Result<Option<Arc<Frame>>, Breach> {
+        match event {
+            Event::Rung(rung) => {
+                self.announced(rung);
+                Ok(None)
+            }
+            Event::Cells {
+                rung, frame, cells, ..
+            } => self.cells(rung, frame, cells).map(|()| None),
+            Event::FrameEnd {
+                rung,
+                frame,
+                capture,
+            } => Ok(self.end(rung, frame, capture, clocks)),
+            Event::Audio(packet) => {
+                if self.thrift.affords_sound(clocks.now) {
+                    self.order.take(packet, clocks.now);
+                    self.sounds(clocks);
+                }
+                Ok(None)
+            }
+            Event::Welcome(_)
+            | Event::Subscribed { .. }
+            | Event::Unsubscribed
+            | Event::Refused { .. }
+            | Event::Source { .. }
+            | Event::Answer(_)
+            | Event::Closed(_) => Ok(None),
+        }
+    }
+
+    /// Gives out the sound that has waited long enough. When there is more, if nothing comes.
+    pub(super) fn tick(&mut self, clocks: Clocks) -> Option<Instant> {
+        self.sounds(clocks);
+        self.order.due()
+    }
+
+    fn announced(&mut self, rung: Arc<Rung>) {
+        let known = self.rungs.iter().position(|(there, _)| there.id == rung.id);
+        let ours = known.and_then(|at| self.rungs.remove(at));
+        if self.rungs.len() == MAX_RUNGS {
+            self.rungs.pop_front();
+        }
+        // The session sees to it that what is remembered does not change.
+        let ours = ours.filter(|(there, _)| *there == rung);
+        self.rungs.push_back(ours.unwrap_or((rung, None)));
+    }
+
+    /// The picture of that rung, from nothing where it was another's.
+    fn picture(&mut self, name: RungId) -> Option<&mut Picture> {
+        if self.picture.as_ref().is_none_or(|there| there.name != name) {
+            let (theirs, ours) = self.rungs.iter_mut().find(|(there, _)| there.id == name)?;
+            let rung = ours.get_or_insert_with(|| {
+                Arc::new(Rung {
+                    id: self.names.fetch_add(1, Ordering::Relaxed),
+                    ..Rung::clone(theirs)
+                })
+            });
+            let nothing = Held {
+                cell: Cell {
+                    version: 0,
+                    bytes: Bytes::new(),
+                },
+                since: None,
+            };
+            self.picture = Some(Picture {
+                name,
+                rung: Arc::clone(rung),
+                cells: vec![nothing; rung.cells()],
+                lacking: rung.cells(),
+                frame: None,
+                coming: VecDeque::new(),
+                weight: 0,
+            });
+        }
+        self.picture.as_mut()
+    }
+
+    fn cells(
+        &mut self,
+        name: RungId,
+        frame: u64,
+        cells: Vec<(CellIndex, Bytes)>,
+    ) -> Result<(), Breach> {
+        let bytes: usize = cells.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.came = self.came.saturating_add(bytes as u64);
+        let Some(picture) = self.picture(name) else {
+            return Ok(());
+        };
+        if picture.frame.is_some_and(|last| frame <= last) {
+            return Ok(());
+        }
+        picture.weight += bytes + cells.len() * CELL_WEIGHT;
+        if picture.weight > MOST_COMING {
+            return Err(Breach::Endless);
+        }
+        let cells = own(cells, bytes);
+        let at = picture
+            .coming
+            .partition_point(|coming| coming.frame < frame);
+        match picture.coming.get_mut(at) {
+            Some(coming) if coming.frame == frame => coming.cells.extend(cells),
+            Some(_) | None => picture.coming.insert(at, Coming { frame, cells }),
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        name: RungId,
+        frame: u64,
+        capture: MediaTime,
+        clocks: Clocks,
+    ) -> Option<Arc<Frame>> {
+        let came = self.came;
+        let number = self.filler.next_frame();
+        let picture = self.picture(name)?;
+        if picture.frame.is_some_and(|last| frame <= last) {
+            return None;
+        }
+        picture.frame = Some(frame);
+        picture.settle(frame, number, came);
+        if picture.lacking > 0 {
+            return None;
+        }
+        let count = picture.cells.len();
+        if !self.thrift.affords(count, clocks.now) {
+            return None;
+        }
+        self.captures.learn(clocks.theirs, clocks.ours, clocks.now);
+        let capture = self.captures.ours(Of::Picture, capture, clocks.ours);
+        let picture = self.picture.as_ref()?;
+        let frame = Arc::new(Frame {
+            number,
+            capture,
+            rung: Arc::clone(&picture.rung),
+            cells: picture.cells.iter().map(|held| held.cell.clone()).collect(),
+        });
+        self.filler.push_frame(Level::Full, Arc::clone(&frame));
+        Some(frame)
+    }
+
+    fn sounds(&mut self, clocks: Clocks) {
+        while let Some((missing, packet)) = self.order.give(clocks.now) {
+            // A loss stays one, so that it is concealed where it is heard; more is a new beginning.
+            for _ in 0..missing {
+                if missing > MOST_MISSING {
+                    break;
+                }
+                self.filler.next_sound();
+            }
+            self.captures.learn(clocks.theirs, clocks.ours, clocks.now);
+            let capture = self.captures.ours(Of::Sound, packet.capture, clocks.ours);
+            self.filler.push_sound(AudioPacket {
+                seq: self.filler.next_sound(),
+                capture,
+                bytes: Bytes::copy_from_slice(&packet.bytes),
+                ..packet
+            });
+        }
+    }
+}
+
+impl Picture {
+    /// What came of this frame, and of those before, is the picture from now on; of the last ones nothing more comes.
+    fn settle(&mut self, frame: u64, number: u64, came: u64) {
+        while self
+            .coming
+            .front()
+            .is_some_and(|coming| coming.frame <= frame)
+        {
+            let Some(coming) = self.coming.pop_front() else {
+                break;
+            };
+            for (index, bytes) in coming.cells {
+                self.weight = self.weight.saturating_sub(bytes.len() + CELL_WEIGHT);
+                let Some(held) = self.cells.get_mut(index as usize) else {
+                    continue;
+                };
+                if held.cell.bytes.is_empty() {
+                    self.lacking = self.lacking.saturating_sub(1);
+                }
+                held.cell = Cell {
+                    version: number,
+                    bytes,
+                };
+                held.since = Some(came);
+            }
+        }
+        // One that has outlived those with which it came must not keep their memory.
+        for held in &mut self.cells {
+            if held.since.is_some_and(|since| came - since > SHARED) {
+                held.cell.bytes = Bytes::copy_from_slice(&held.cell.bytes);
+                held.since = None;
+            }
+        }
+    }
+}
+
+/// The same in memory of their own: what was read keeps more than them.
+fn own(cells: Vec<(CellIndex, Bytes)>, bytes: usize) -> Vec<(CellIndex, Bytes)> {
+    if let [(_, large)] = &cells[..]
+        && large.len() >= LARGE
+    {
+        return cells;
+    }
+    let mut all = BytesMut::with_capacity(bytes);
+    for (_, bytes) in &cells {
+        all.extend_from_slice(bytes);
+    }
+    let mut all = all.freeze();
+    cells
+        .into_iter()
+        .map(|(index, bytes)| (index, all.split_to(bytes.len())))
+        .collect()
+}
+
+/// What may wait for the end of its frame; twice the largest cell.
+const MOST_COMING: usize = 32 << 20;
+/// Of a cell that waits, beside its bytes.
+const CELL_WEIGHT: usize = 64;
+/// A cell that came in parts and has memory of its own.
+const LARGE: usize = 32 << 10;
+/// Cells share their memory for as long as no more than this has come behind them.
+const SHARED: u64 = 16 << 20;
+/// Packets of sound.
+const MOST_MISSING: u64 = 50;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! What a publisher sends, and what becomes of it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::hub::Stream;
+use crate::media::{AudioCodec, Grid, RungKind, Size, Tracks};
+use crate::timeline::Limits;
+
+struct Bench {
+    stream: Arc<Stream>,
+    assembler: Assembler,
+    start: Instant,
+    now: Duration,
+}
+
+#[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+/// Two rows of two cells.
+fn rung(id: RungId) -> Arc<Rung> {
+    let size = Size::new(320, 32).unwrap();
+    Arc::new(Rung {
+        id,
+        source: None,
+        kind: RungKind::Cells {
+            grid: Grid::new(size, 10).unwrap(),
+            header: Bytes::from_static(b"header"),
+        },
+    })
+}
+
+fn cells(rung: RungId, frame: u64, cells: &[(CellIndex, &'static str)]) -> Event {
+    Event::Cells {
+        rung,
+        frame,
+        capture: MediaTime::ZERO,
+        cells: cells
+            .iter()
+            .map(|(index, bytes)| (*index, Bytes::from_static(bytes.as_bytes())))
+            .collect(),
+    }
+}
+
+fn end(rung: RungId, frame: u64, capture: u64) -> Event {
+    Event::FrameEnd {
+        rung,
+        frame,
+        capture: MediaTime::from_micros(capture),
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let tracks = Tracks {
+            video: true,
+            audio: true,
+        };
+        let (stream, start) = (Stream::new("cam", tracks, Limits::default()), start());
+        let assembler = Assembler::new(stream.open(), Arc::new(AtomicU32::new(70)), start);
+        Self {
+            stream,
+            assembler,
+            start,
+            now: Duration::from_secs(100),
+        }
+    }
+
+    /// Something comes, 40 ms after the last; the publisher's clock is 99 s behind ours.
+    fn take(&mut self, event: Event) -> Option<Arc<Frame>> {
+        self.try_take(event).unwrap()
+    }
+
+    fn try_take(&mut self, event: Event) -> Result<Option<Arc<Frame>>, Breach> {
+        self.now += Duration::from_millis(40);
+        let ours = MediaTime::from_duration(self.now);
+        let clocks = Clocks {
+            now: self.start + self.now,
+            ours,
+            theirs: Some(ours.offset(-99_000_000)),
+        };
+        self.assembler.take(event, clocks)
+    }
+
+    /// A whole frame.
+    fn frame(
+        &mut self,
+        rung: RungId,
+        number: u64,
+        all: &[(CellIndex, &'static str)],
+    ) -> Option<Arc<Frame>> {
+        self.take(cells(rung, number, all));
+        self.take(end(rung, number, 1_000_000))
+    }
+}
+
+const ALL: &[(CellIndex, &str)] = &[(0, "a"), (1, "b"), (2, "c"), (3, "d")];
+
+fn text(frame: &Frame) -> String {
+    let cells = frame.cells.iter();
+    cells
+        .map(|cell| String::from_utf8_lossy(&cell.bytes).into_owned())
+        .collect()
+}
+
+#[test]
+fn frames_get_numbers_names_and_times_of_ours_and_cells_stay_as_they_are() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    bench.take(cells(5, 900, &ALL[..3]));
+    bench.take(cells(5, 900, &ALL[3..]));
+    let first = bench.take(end(5, 900, 1_100_000)).unwrap();
+    assert_eq!((first.number, text(&first).as_str()), (1, "abcd"));
+    assert_eq!(first.capture, MediaTime::from_micros(100_100_000));
+    assert_eq!(first.rung.id, 70);
+    assert_eq!(first.rung.kind, rung(5).kind);
+    let second = bench.frame(5, 905, &[(2, "X")]).unwrap();
+    assert_eq!(text(&second), "abXd");
+    let versions: Vec<u64> = second.cells.iter().map(|cell| cell.version).collect();
+    assert_eq!(versions, [1, 1, second.number, 1]);
+    let newest = bench
+        .stream
+        .look(|timeline| timeline.newest_frame(Level::Full).cloned());
+    assert!(Arc::ptr_eq(&newest.unwrap(), &second));
+}
+
+#[test]
+fn nothing_is_shown_before_all_of_it_is_there() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    assert!(bench.frame(5, 1, &ALL[..2]).is_none());
+    // Of a frame to come, which must not be shown with the one before.
+    bench.take(cells(5, 3, &[(0, "Z")]));
+    let second = bench.frame(5, 2, &ALL[2..]).unwrap();
+    assert_eq!(text(&second), "abcd");
+    let third = bench.take(end(5, 3, 0)).unwrap();
+    assert_eq!(text(&third), "Zbcd");
+}
+
+#[test]
+fn what_is_late_or_of_no_known_rung_is_left_out() {
+    let mut bench = Bench::new();
+    assert!(bench.frame(5, 1, ALL).is_none(), "nobody has announced it");
+    bench.take(Event::Rung(rung(5)));
+    bench.frame(5, 7, ALL).unwrap();
+    assert!(bench.frame(5, 7, &[(0, "Z")]).is_none());
+    assert!(bench.frame(5, 6, &[(0, "Z")]).is_none());
+    let next = bench.frame(5, 8, &[(1, "Y")]).unwrap();
+    assert_eq!(text(&next), "aYcd");
+}
+
+#[test]
+fn another_rung_begins_from_nothing_and_the_same_picture_on_it_is_a_newer_frame() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    let coarse = bench.frame(5, 7, ALL).unwrap();
+    bench.take(Event::Rung(rung(6)));
+    assert!(bench.frame(6, 7, &ALL[..3]).is_none());
+    let fine = bench.frame(6, 8, &ALL[3..]).unwrap();
+    assert!(fine.number > coarse.number && fine.rung.id != coarse.rung.id);
+    bench.take(Event::Rung(rung(5)));
+    let back = bench.frame(5, 9, ALL).unwrap();
+    assert_eq!(back.rung.id, coarse.rung.id);
+    assert_eq!(
+        bench.frame(5, 10, &[]).map(|frame| text(&frame)).as_deref(),
+        Some("abcd")
+    );
+}
+
+#[test]
+fn a_frame_that_never_ends_is_a_breach() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    let large: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    let breach = (0..100).find_map(|n| bench.try_take(cells(5, n, &[(0, large)])).err());
+    assert_eq!(breach, Some(Breach::Endless));
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    let small = (0..1_000_000).find_map(|n| bench.try_take(cells(5, n, &[(0, "x")])).err());
+    assert_eq!(small, Some(Breach::Endless), "however small its cells are");
+}
+
+#[test]
+fn cells_that_outlive_their_neighbours_do_not_keep_them_in_memory() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    bench.frame(5, 1, ALL).unwrap();
+    let large: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    for n in 2..40 {
+        bench.frame(5, n, &[(0, large)]).unwrap();
+    }
+    let picture = bench.assembler.picture.as_ref().unwrap();
+    let shared: Vec<bool> = picture
+        .cells
+        .iter()
+        .map(|held| held.since.is_some())
+        .collect();
+    assert_eq!(shared, [true, false, false, false]);
+    assert_eq!(&picture.cells[3].cell.bytes[..], b"d");
+}
+
+#[test]
+fn sound_is_numbered_anew_and_a_loss_stays_one() {
+    let mut bench = Bench::new();
+    let packet = |seq: u64| {
+        Event::Audio(AudioPacket {
+            codec: AudioCodec::Opus,
+            seq,
+            capture: MediaTime::from_micros(1_000_000 + seq),
+            duration: Duration::from_millis(20),
+            bytes: Bytes::from_static(b"sound"),
+        })
+    };
+    let newest = |bench: &Bench| {
+        bench
+            .stream
+            .look(|timeline| timeline.newest_sound().map(|packet| packet.seq))
+    };
+    bench.take(packet(500));
+    assert_eq!(newest(&bench), Some(0));
+    bench.take(packet(501));
+    bench.take(packet(503));
+    assert_eq!(newest(&bench), Some(1), "it may have been overtaken");
+    bench.take(packet(504));
+    assert_eq!(newest(&bench), Some(4));
+    // After a new beginning there is no telling how many are missing.
+    bench.assembler.anew();
+    bench.take(packet(9));
+    let after = newest(&bench).unwrap();
+    assert!(after > 4);
+}

@@ -1,0 +1,164 @@
+//! Who may publish under which name.
+
+use std::sync::atomic::AtomicU32;
+
+use super::*;
+use crate::config::Access;
+
+#[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn relays(most: usize) -> Arc<Relays> {
+    let (notices, _) = mpsc::channel(16);
+    let pictures = pictures::Settings {
+        epoch: now(),
+        quality: None,
+        rungs: Arc::new(AtomicU32::new(1)),
+    };
+    let limits = (Limits::default(), Duration::from_secs(10));
+    let (gate, _) = Gate::start(&Access::default()).unwrap();
+    let ends = (Arc::new(gate), CancellationToken::new());
+    let settings = Settings::new(pictures, limits, notices, ends);
+    Arc::new(Relays::new(
+        Arc::new(Hub::new()),
+        most,
+        settings,
+        TaskTracker::new(),
+    ))
+}
+
+fn info(name: &str, key: u8, take_over: bool) -> PublishInfo {
+    PublishInfo {
+        stream: name.parse().unwrap(),
+        video: true,
+        audio: true,
+        take_over,
+        key: PublisherKey::from_bytes([key; 16]),
+    }
+}
+
+fn token(byte: u8) -> Option<TokenId> {
+    Some(TokenId::from_bytes([byte; 8]))
+}
+
+/// He is there, and was heard at that time.
+fn is_there(relays: &Relays, name: &str, heard: Instant) {
+    let entries = relays.entries();
+    *entries[name].presence() = Presence {
+        links: 1,
+        heard,
+        expected: None,
+    };
+}
+
+fn gone(relays: &Relays, name: &str, at: Instant) {
+    let entries = relays.entries();
+    *entries[name].presence() = Presence {
+        links: 0,
+        heard: at,
+        expected: None,
+    };
+}
+
+fn code(knocked: Result<Ticket, (CloseCode, String)>) -> Option<CloseCode> {
+    knocked.err().map(|(code, _)| code)
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_whoever_publishes_over_whatever_link_he_comes() {
+    let (relays, t0) = (relays(8), now());
+    let first = relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    let taken = relays.knock(&info("cam", 2, false), token(1), t0);
+    assert_eq!(code(taken), Some(CloseCode::Taken), "he is on his way");
+    is_there(&relays, "cam", t0);
+    let second = relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    assert_eq!((first.publisher, second.publisher), (1, 1));
+    let taken = relays.knock(&info("cam", 2, false), token(1), t0);
+    assert_eq!(code(taken), Some(CloseCode::Taken));
+}
+
+#[tokio::test]
+async fn another_with_the_same_token_may_take_his_place_if_he_says_so() {
+    let (relays, t0) = (relays(8), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    is_there(&relays, "cam", t0);
+    let stranger = relays.knock(&info("cam", 2, true), token(2), t0);
+    assert_eq!(code(stranger), Some(CloseCode::Taken));
+    let other = relays.knock(&info("cam", 2, true), token(1), t0).unwrap();
+    assert_eq!(other.publisher, 2);
+    let back = relays.knock(&info("cam", 1, false), token(1), t0);
+    assert_eq!(code(back), Some(CloseCode::Taken), "it is another's now");
+}
+
+#[tokio::test]
+async fn a_name_is_free_when_its_publisher_is_gone_or_answers_nothing() {
+    let (relays, t0) = (relays(8), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    gone(&relays, "cam", t0);
+    let next = relays.knock(&info("cam", 2, false), token(1), t0).unwrap();
+    assert_eq!(next.publisher, 2);
+    is_there(&relays, "cam", t0);
+    let later = t0 + ALIVE;
+    let next = relays.knock(&info("cam", 3, false), token(1), later);
+    assert_eq!(next.unwrap().publisher, 3);
+}
+
+#[tokio::test]
+async fn the_server_s_own_name_is_taken() {
+    let (relays, t0) = (relays(8), now());
+    let tracks = Tracks {
+        video: true,
+        audio: true,
+    };
+    let own = Stream::new("live", tracks, Limits::default());
+    relays.hub.insert(own);
+    let knocked = relays.knock(&info("live", 1, true), token(1), t0);
+    assert_eq!(code(knocked), Some(CloseCode::Taken));
+}
+
+#[tokio::test]
+async fn of_ten_thousand_names_only_so_many_are_taken_and_those_who_are_there_stay() {
+    let (relays, t0) = (relays(4), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    is_there(&relays, "cam", t0);
+    let mut refused = 0;
+    for n in 0..10_000_u32 {
+        let at = t0 + Duration::from_micros(u64::from(n));
+        let knocked = relays.knock(&info(&format!("n{n}"), 9, false), token(9), at);
+        match knocked {
+            Ok(_) if n % 2 == 0 => is_there(&relays, &format!("n{n}"), at),
+            Ok(_) => gone(&relays, &format!("n{n}"), at),
+            Err((code, words)) => {
+                assert_eq!(code, CloseCode::Busy);
+                assert!(words.contains("--max-streams"), "{words}");
+                refused += 1;
+            }
+        }
+        assert!(relays.entries().len() <= 4);
+    }
+    assert!(refused > 9_000);
+    assert!(relays.entries().contains_key("cam"));
+    assert!(relays.hub.streams().len() <= 4);
+}
+
+#[tokio::test]
+async fn with_other_tracks_it_is_another_stream() {
+    let (relays, t0) = (relays(8), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    gone(&relays, "cam", t0);
+    let silent = PublishInfo {
+        audio: false,
+        ..info("cam", 1, false)
+    };
+    relays.knock(&silent, token(1), t0).unwrap();
+    let stream = relays.hub.stream("cam").unwrap();
+    assert!(!stream.tracks().audio);
+    let nothing = PublishInfo {
+        video: false,
+        ..silent
+    };
+    let knocked = relays.knock(&nothing, token(1), t0);
+    assert_eq!(code(knocked), Some(CloseCode::Misbehaved));
+}
