@@ -18,7 +18,7 @@ pub(super) use self::audit::{Audit, Record};
 use self::knocks::Knocks;
 use crate::media::{Pattern, Role, TokenId};
 use crate::transport::Exporter;
-use crate::trust::{StoredKey, Token, TokenStore, Tokens, TrustError};
+use crate::trust::{Stamp, StoredKey, Token, TokenStore, Tokens, TrustError};
 use crate::wire::{CloseCode, Hello};
 
 /// Decides who comes in.
@@ -30,6 +30,8 @@ pub(super) struct Gate {
     store: Option<TokenStore>,
     tokens: watch::Sender<Arc<Tokens>>,
     knocks: Mutex<Knocks>,
+    /// The file as it was when it was last looked at.
+    seen: Mutex<Option<Stamp>>,
     /// Viewers at once, by token.
     seats: Arc<Mutex<HashMap<TokenId, u32>>>,
     /// Who may be kept waiting for an answer; more are answered at once, so that nobody fills the house by waiting.
@@ -81,6 +83,7 @@ impl Gate {
             store,
             tokens: watch::Sender::new(Arc::new(tokens)),
             knocks: Mutex::default(),
+            seen: Mutex::default(),
             seats: Arc::default(),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             audit,
@@ -154,8 +157,17 @@ impl Gate {
         })
     }
 
-    /// The token that is proven, if one is. Whether it is unknown or the proof is wrong takes the same work.
+    /// The token that is proven, if one is. It may have been made a moment ago.
     fn proven(&self, hello: &Hello, exporter: Option<Exporter>) -> Option<Token> {
+        let known = self.known(hello, exporter);
+        if known.is_none() && hello.token.is_some() && self.look() {
+            return self.known(hello, exporter);
+        }
+        known
+    }
+
+    /// The same by what was read last. Whether it is unknown or the proof is wrong takes the same work.
+    fn known(&self, hello: &Hello, exporter: Option<Exporter>) -> Option<Token> {
         let (proof, channel) = (hello.token.as_ref()?, exporter?);
         let tokens = Arc::clone(&self.tokens.borrow());
         let token = tokens.find(proof.id);
@@ -257,12 +269,11 @@ impl Gate {
         self.audit.note(record);
     }
 
-    /// Reads the tokens again when their file has changed, until `stop`. What cannot be read changes nothing.
+    /// Reads the tokens again when their file has changed, until `stop`.
     pub(super) async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let Some(store) = self.store.clone() else {
+        if self.store.is_none() {
             return;
-        };
-        let mut stamp = store.stamp();
+        }
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -270,28 +281,46 @@ impl Gate {
                 () = stop.cancelled() => return,
                 _ = look.tick() => {}
             }
-            let now = store.stamp();
-            if now == stamp {
-                continue;
+            let gate = Arc::clone(&self);
+            if let Err(err) = tokio::task::spawn_blocking(move || gate.look()).await {
+                warn!(%err, "the tokens could not be read again");
             }
-            stamp = now;
-            let read = {
-                let store = store.clone();
-                tokio::task::spawn_blocking(move || store.read()).await
-            };
-            match read {
-                Ok(Ok(Some(tokens))) => {
-                    info!(tokens = tokens.iter().count(), "the tokens have changed");
-                    self.tokens.send_replace(Arc::new(tokens));
-                }
-                Ok(Ok(None)) => warn!(
+        }
+    }
+
+    /// Reads the tokens again if their file is another than it was; whether there was anything new. What cannot be read
+    /// changes nothing.
+    fn look(&self) -> bool {
+        let Some(store) = &self.store else {
+            return false;
+        };
+        let mut seen = lock(&self.seen);
+        let now = store.stamp();
+        if *seen == now {
+            return false;
+        }
+        *seen = now;
+        match store.read() {
+            Ok(Some(tokens)) => {
+                info!(tokens = tokens.iter().count(), "the tokens are read");
+                self.tokens.send_if_modified(|had| {
+                    let news = **had != tokens;
+                    if news {
+                        *had = Arc::new(tokens);
+                    }
+                    news
+                })
+            }
+            Ok(None) => {
+                warn!(
                     path = %store.path().display(),
                     "the file of the tokens is gone: those that were read last stay good until the server ends"
-                ),
-                Ok(Err(err)) => {
-                    warn!(%err, "the tokens that were read last stay good until this is mended");
-                }
-                Err(err) => warn!(%err, "the tokens could not be read again"),
+                );
+                false
+            }
+            Err(err) => {
+                warn!(%err, "the tokens that were read last stay good until this is mended");
+                false
             }
         }
     }
