@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use self::share::Share;
-use crate::links::merge::Merge;
+use crate::links::Merge;
 use crate::links::moves::{self, Moves};
-use crate::media::{AudioCodec, AudioPacket, MediaTime};
+use crate::media::{AudioCodec, AudioPacket, MediaTime, Role};
 use crate::session::{CloseReason, Output, client, server};
 use crate::transport::Carrier;
-use crate::wire::{CloseCode, ResumeSecret, Role, SessionId, SourceState, StreamInfo, Text};
+use crate::wire::{CloseCode, ResumeSecret, SessionId, SourceState, StreamInfo, Text};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
