@@ -6,7 +6,7 @@
 //! remembered, and is the first the next time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tracing::{debug, info};
@@ -14,8 +14,8 @@ use tracing::{debug, info};
 use super::reach::{Target, locked};
 use crate::config::Inspected;
 use crate::transport::dial::{self, DialError, Timeouts};
-use crate::transport::memory::Network;
-use crate::transport::plain::Mode;
+use crate::transport::memory::{Network, Through};
+use crate::transport::plain::{Held, Mode};
 use crate::transport::{Kind, Link};
 use crate::trust::{Outer, Vouched};
 
@@ -71,6 +71,8 @@ pub(super) struct Found {
 pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialError> {
     let network = Network::current(&target.host);
     let known = remembered(target, &network);
+    let held = held(target, &network, known);
+    let known = known.map(|through| through.kind);
     let order = known
         .into_iter()
         .chain(ORDER.into_iter().filter(|kind| Some(*kind) != known))
@@ -79,11 +81,14 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
     // What a box says that lets nothing through.
     let mut refused = None;
     for kind in order {
-        let (err, seen) = match attempt(kind, target, first).await {
+        let (err, seen) = match attempt(kind, target, first, &held).await {
             Ok((link, outer, pieces)) => {
                 let between = outer.and_then(|outer| between(&outer, &link));
                 info!(%kind, ?between, "over TCP");
-                let inside = between.is_some().then_some(kind);
+                let inside = between.is_some().then_some(Through {
+                    kind,
+                    pieces: pieces == Some(true),
+                });
                 if inside.is_some() || known.is_some() {
                     remember(target, &network, inside);
                 }
@@ -138,6 +143,7 @@ async fn attempt(
     kind: Kind,
     target: &Target,
     first: &[u8],
+    held: &Held,
 ) -> Result<(Link, Option<Outer>, Option<bool>), DialError> {
     let (whom, timeouts) = (target.whom(), Timeouts::default());
     let inner = Arc::clone(&target.inner);
@@ -165,7 +171,7 @@ async fn attempt(
         }
         Kind::Http => {
             let (link, outer, mode) =
-                dial::http(whom, &target.outer, inner, first, timeouts).await?;
+                dial::http(whom, &target.outer, inner, first, held, timeouts).await?;
             Ok((link, Some(outer), Some(mode == Mode::Finite)))
         }
         Kind::Quic => Err(target.timed_out()),
@@ -192,16 +198,29 @@ fn between(outer: &Outer, link: &Link) -> Option<Between> {
     clippy::disallowed_methods,
     reason = "what is remembered counts on the wall's clock"
 )]
-fn remembered(target: &Target, network: &Network) -> Option<Kind> {
+fn remembered(target: &Target, network: &Network) -> Option<Through> {
     let memory = locked(&target.memory);
     memory.inside(network, &target.host, target.port, SystemTime::now())
 }
 
 #[expect(clippy::disallowed_methods, reason = "as above")]
-fn remember(target: &Target, network: &Network, way: Option<Kind>) {
+fn remember(target: &Target, network: &Network, way: Option<Through>) {
     let mut memory = locked(&target.memory);
     // What cannot be written is not remembered.
     let _unwritten = memory.set_inside(network, &target.host, target.port, way, SystemTime::now());
+}
+
+/// What is known of long answers on this network. Of a link that was given up for it the next attempt knows it.
+fn held(target: &Target, network: &Network, known: Option<Through>) -> Held {
+    let mut place = target.held.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*place {
+        Some((here, held)) if here == network => held.clone(),
+        Some(_) | None => {
+            let held = Held::new(known.is_some_and(|through| through.pieces));
+            *place = Some((network.clone(), held.clone()));
+            held
+        }
+    }
 }
 
 /// A first answer takes a round trip. Who has not had it by then asks again in another way.

@@ -80,6 +80,14 @@ impl Target<'_> {
     }
 }
 
+/// Connects to the target, through its proxy if it has one, and says nothing.
+pub async fn tcp(target: Target<'_>, timeouts: Timeouts) -> Result<(), DialError> {
+    let deadline = Instant::now() + timeouts.overall;
+    let server = authority(target.host, target.port, Port::Always);
+    let connected = target.connect(timeouts, deadline, &server).await;
+    connected.map(drop)
+}
+
 /// Connects over TLS and asks to upgrade.
 ///
 /// `first`, the session's first bytes (at most 16 KiB), go out together with that request, so they cost no round trip

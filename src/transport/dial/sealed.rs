@@ -11,7 +11,7 @@ use super::ask::{Asked, ask};
 use super::{DialError, Port, Target, Timeouts, authority, handshake, path};
 use crate::transport::answer::Wanted;
 use crate::transport::base::Base;
-use crate::transport::plain::{self, Mode};
+use crate::transport::plain::{self, Held, Mode};
 use crate::transport::sealed::{seal, websocket};
 use crate::transport::upgrade::PROTOCOL;
 use crate::transport::{Kind, Link};
@@ -67,13 +67,14 @@ pub async fn websocket(
 }
 
 /// Connects in plain requests and answers of HTTP, through whatever ends TLS at the target's address, and seals a TLS
-/// session inside. Tells too how the bytes come down. All else is as with [`websocket`]; what does not get through is
-/// [`DialError::Plain`].
+/// session inside. Tells too how the bytes come down: in pieces where `held` knows that long answers are held back, or
+/// learns it. All else is as with [`websocket`]; what does not get through is [`DialError::Plain`].
 pub async fn http(
     target: Target<'_>,
     outer: &OuterClient,
     inner: Arc<ClientConfig>,
     first: &[u8],
+    held: &Held,
     timeouts: Timeouts,
 ) -> Result<(Link, Outer, Mode), DialError> {
     let Target {
@@ -106,23 +107,28 @@ pub async fn http(
         }
     };
     let name = authority(host, port, Port::IfUnusual);
-    let carried = plain::connect(open, &name, &path(stream), deadline).await;
-    let (end, mode) = carried.map_err(|error| {
-        if let plain::Error::Open(error) = error {
-            return error;
+    loop {
+        let carried = plain::connect(open.clone(), &name, &path(stream), held, deadline).await;
+        let (end, mode) = carried.map_err(|error| {
+            if let plain::Error::Open(error) = error {
+                return error;
+            }
+            DialError::Plain {
+                server: server.clone(),
+                why: error.to_string(),
+            }
+        })?;
+        let Some((shown, peer)) = shown.get().cloned() else {
+            let source = io::ErrorKind::NotConnected.into();
+            return Err(DialError::Lost { server, source });
+        };
+        let (base, inner) = (Base::inside(end, peer), Arc::clone(&inner));
+        match seal::client(base, Kind::Http, host, inner, first, deadline, &server).await {
+            // Its first bytes came, and then no more.
+            Err(DialError::Unsealed { .. }) if mode == Mode::Streamed && held.is() => {}
+            done => return done.map(|link| (link, shown, mode)),
         }
-        DialError::Plain {
-            server: server.clone(),
-            why: error.to_string(),
-        }
-    })?;
-    let Some((shown, peer)) = shown.get().cloned() else {
-        let source = io::ErrorKind::NotConnected.into();
-        return Err(DialError::Lost { server, source });
-    };
-    let base = Base::inside(end, peer);
-    let link = seal::client(base, Kind::Http, host, inner, first, deadline, &server).await?;
-    Ok((link, shown, mode))
+    }
 }
 
 /// Opens an outer connection, and tells what it has shown. Nothing but HTTP and sealed bytes may be written into it.

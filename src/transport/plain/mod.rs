@@ -21,6 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(in crate::transport) use self::answer::Visit;
+pub use self::client::Held;
 pub(in crate::transport) use self::client::{Error, connect};
 pub use self::table::{Opened, Standing, Table};
 

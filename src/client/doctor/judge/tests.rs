@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::doctor::{Body, Fault, Figures, Name, Reply, Tcp, Through, Udp};
+use crate::client::doctor::{Body, Fault, Figures, Name, Proxied, Reply, Tcp, Through, Udp};
 use crate::trust::{Pin, Seen};
 
 const KEY: [u8; 32] = [1; 32];
@@ -226,7 +226,10 @@ fn where_only_a_proxy_leads_out_it_is_named() {
         why: "no such name".to_owned(),
     };
     facts.tcp = Vec::new();
-    facts.proxy = Some("proxy.corp:3128".to_owned());
+    facts.proxy = Some(Proxied {
+        name: "proxy.corp:3128".to_owned(),
+        leads: Ok(Duration::from_millis(9)),
+    });
     for rung in &mut facts.rungs[1..] {
         rung.through.proxy = Some("proxy.corp:3128".to_owned());
     }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, ReadHalf};
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
-use super::{Asking, Error, Lane, Stream};
+use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
 use crate::transport::plain::{LEAST_ROOM, MOST_UP, ROOM};
 
@@ -36,7 +36,12 @@ impl Ups {
     }
 
     /// Carries until there is nothing more to carry, and the server knows that.
-    pub(super) async fn carry<O, F, S, E>(self, open: &O, asking: &Asking) -> Result<(), Error<E>>
+    pub(super) async fn carry<O, F, S, E>(
+        self,
+        open: &O,
+        asking: &Asking,
+        pulse: &Pulse,
+    ) -> Result<(), Error<E>>
     where
         O: Fn() -> F,
         F: Future<Output = Result<S, E>>,
@@ -48,12 +53,12 @@ impl Ups {
                 // One is enough, where no more are allowed.
                 pending().await
             }
-            self.lane(lane, asking).await
+            self.lane(lane, asking, pulse).await
         };
         let first = async {
             let mut lane = Lane::new(open);
             lane.open().await?;
-            self.lane(lane, asking).await
+            self.lane(lane, asking, pulse).await
         };
         tokio::select! {
             done = first => done,
@@ -61,7 +66,12 @@ impl Ups {
         }
     }
 
-    async fn lane<O, F, S, E>(&self, mut lane: Lane<'_, O>, asking: &Asking) -> Result<(), Error<E>>
+    async fn lane<O, F, S, E>(
+        &self,
+        mut lane: Lane<'_, O>,
+        asking: &Asking,
+        pulse: &Pulse,
+    ) -> Result<(), Error<E>>
     where
         O: Fn() -> F,
         F: Future<Output = Result<S, E>>,
@@ -71,8 +81,11 @@ impl Ups {
             let next = async { self.0.lock().await.next().await };
             let (number, bytes) = lane.meanwhile(next).await;
             let last = bytes.is_empty();
+            let mark = pulse.mark();
             let answer = lane.exchange(asking, Asked::Up(number), bytes, MOST_ANSWER);
-            if answer.await?.is_none() || last {
+            let answer = answer.await?;
+            pulse.heard(mark);
+            if answer.is_none() || last {
                 return Ok(());
             }
         }
