@@ -40,6 +40,8 @@ pub struct Summary {
     pub bitrate_bps: u64,
     /// Round trip as measured last.
     pub rtt_ms: Option<f64>,
+    /// How far that is above the least since the start: what waits on the way, in the line's queues and in what boxes hold.
+    pub held_ms: Option<f64>,
     /// Changes of the transport.
     pub switches: u64,
 }
@@ -99,6 +101,8 @@ pub(super) struct Tally {
     last_frame: Option<Instant>,
     /// How long there was no captured sound, if there ever was any.
     silent: Option<Duration>,
+    /// The least round trip that was told.
+    least_rtt: Option<Duration>,
     total: Window,
     second: Window,
 }
@@ -127,6 +131,7 @@ impl Tally {
             first_frame: None,
             last_frame: None,
             silent: None,
+            least_rtt: None,
             total: Window::new(started),
             second: Window::new(started),
         }
@@ -184,6 +189,7 @@ impl Tally {
 
     /// Over what has passed since this was called last.
     pub(super) fn stats(&mut self, audio: Counts, traffic: &Traffic, now: Instant) -> Summary {
+        self.least_rtt = self.least_rtt.into_iter().chain(traffic.rtt).min();
         let figures = self.figures(&self.second, audio, traffic, now);
         self.second.begin(audio, traffic, now);
         figures
@@ -222,6 +228,9 @@ impl Tally {
             bytes_received: bytes,
             bitrate_bps: rate(bytes, duration),
             rtt_ms: traffic.rtt.map(millis),
+            held_ms: traffic
+                .rtt
+                .map(|rtt| millis(rtt.saturating_sub(self.least_rtt.unwrap_or(rtt)))),
             switches: traffic.switches.saturating_sub(window.switches),
         }
     }
@@ -320,6 +329,7 @@ mod tests {
         assert_eq!((first.frames_shown, first.duration_ms), (30, 1000));
         assert_eq!((first.audio_packets, first.audio_lost), (50, 3));
         assert_eq!((first.bitrate_bps, first.rtt_ms), (1_000_000, Some(7.0)));
+        assert_eq!(first.held_ms, Some(0.0));
         assert_eq!(first.first_frame_ms, Some(33.0));
         tally.shown(shown(start + MS * 1200, 5));
         let second = tally.stats(audio, &traffic, start + MS * 2000);
@@ -390,6 +400,7 @@ mod tests {
             "bytes_received",
             "bitrate_bps",
             "rtt_ms",
+            "held_ms",
             "switches",
         ];
         expected.sort_unstable();

@@ -10,6 +10,8 @@ mod base;
 pub mod both;
 pub mod dial;
 pub mod forwarded;
+#[cfg(fuzzing)]
+mod fuzz;
 mod incoming;
 mod link;
 mod listen;
@@ -25,6 +27,9 @@ mod upgrade;
 
 use std::fmt;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use fuzz::fuzz_http;
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
 pub use listen::{ListenError, Listener, Protocol};

@@ -35,6 +35,37 @@ fn a_socks_proxy_is_not_passed_with_a_wrong_password() {
     assert!(!ended.words.contains("wrong-one"), "{line}");
 }
 
+/// The password proves to the domain's own server who is there; the proxy gets a ticket, and never the password.
+#[test]
+#[cfg(feature = "kerberos")]
+fn a_proxy_with_kerberos_is_passed_with_the_right_password_alone() {
+    use crate::boxes::{DOMAIN, KERBEROS};
+
+    let Some((net, standing)) = KERBEROS.stand() else {
+        return;
+    };
+    let squid = standing.squid.as_ref().unwrap();
+    let known = format!("CONNECT stream.example:443 {USER}@{DOMAIN} ");
+    let before = squid.count(&known);
+    standing.play(&net).over("tls");
+    squid.beyond(before, &known);
+    let before = squid.count("TCP_DENIED/407");
+    let ended = standing
+        .play(&net)
+        .env("TUNNELCAST_PROXY_PASSWORD", "wrong-one")
+        .seconds(20);
+    let line = ended.sent_away(&[3, 4]);
+    assert!(line.contains("password"), "{line}");
+    assert!(!format!("{ended:?}").contains("wrong-one"), "{ended:?}");
+    // The domain was asked, and the proxy hears nothing more.
+    let tries = squid.count("TCP_DENIED/407") - before;
+    assert!(
+        (1..=2).contains(&tries),
+        "{tries} times: {}",
+        squid.logged()
+    );
+}
+
 /// With the right password it plays; with a wrong one and with none it ends with one line, after a try or two, and the
 /// password is nowhere.
 fn right_and_wrong(kind: &Kind) {

@@ -34,12 +34,8 @@ pub(super) async fn all(target: &Target) -> Under {
         let tcp = tcp(&name, target).await;
         (name, tcp)
     };
-    let ((name, tcp), certificate, proxy, (udp, datagram)) = tokio::join!(
-        addresses,
-        certificate(target),
-        proxied(target),
-        udp(target)
-    );
+    let ((name, tcp), certificate, proxy, (udp, datagram)) =
+        tokio::join!(addresses, certificate(target), proxied(target), udp(target));
     Under {
         name,
         tcp,

@@ -4,14 +4,21 @@
 //! get through.
 
 mod inspecting;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 mod proxies;
 mod reverse;
+
+use std::path::PathBuf;
 
 use crate::rig::{Authority, Daemon, NAME, Net, Play, SERVER, Serving, Side, Squid};
 
 pub(crate) use inspecting::{
-    AUTHORITY, IMITATION, INSPECTION, INSPECTION_UPGRADES, INTERCEPTION, REFUSAL, SPLICE,
+    AUTHORITY, IMITATION, INSPECTION, INSPECTION_UPGRADES, INTERCEPTION, KEEPER_NEEDS, REFUSAL,
+    SPLICE, Upgrades, keeper,
 };
+#[cfg(feature = "kerberos")]
+pub(crate) use kerberos::{DOMAIN, KERBEROS};
 pub(crate) use proxies::{
     BASIC, DANTE, DIGEST, HTTP_PROXY, MICROSOCKS, NTLM, PASSWORD, SQUID, SQUID_IN_TLS, TINYPROXY,
     USER,
@@ -39,6 +46,8 @@ pub(crate) struct Standing {
     _daemons: Vec<Daemon>,
     /// The proxy of which the viewer must be told.
     proxy: Option<String>,
+    /// Where the domain's server is, for Kerberos.
+    krb5: Option<PathBuf>,
     /// The authority that the office's machines trust.
     authority: Option<Authority>,
 }
@@ -59,6 +68,7 @@ impl Standing {
             squid: None,
             _daemons: daemons,
             proxy: None,
+            krb5: None,
             authority: None,
         }
     }
@@ -84,6 +94,9 @@ impl Standing {
         let mut play = Play::new(net, &self.serving.link);
         if let Some(proxy) = &self.proxy {
             play = play.with(&format!("--proxy {proxy}"));
+        }
+        if let Some(conf) = &self.krb5 {
+            play = play.env("KRB5_CONFIG", conf.to_str().unwrap());
         }
         if let Some(authority) = &self.authority {
             play = play.trusting(&authority.cert);

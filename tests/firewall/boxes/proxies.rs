@@ -184,9 +184,9 @@ pub(crate) const PASSWORD: &str = "s3cret-of-ann";
 pub(crate) const HTTP_PROXY: &str = "http://10.77.1.1:3128";
 
 /// The proxy's own name.
-const PROXY_NAME: &str = "proxy.office.example";
+pub(super) const PROXY_NAME: &str = "proxy.office.example";
 
-const HELPERS: &str = "/usr/lib/squid";
+pub(super) const HELPERS: &str = "/usr/lib/squid";
 
 /// A proxy that wants a password.
 fn asking(net: &Net, how: &str, lines: &str) -> Standing {

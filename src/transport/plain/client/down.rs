@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::lane::{Driver, Wire, refused};
-use super::{Asking, Error, Lane, Stream, Pulse};
+use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
 use crate::transport::plain::{MOST_DOWN, PREAMBLE};
 

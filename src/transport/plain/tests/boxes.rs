@@ -193,9 +193,15 @@ async fn a_box_that_holds_the_long_answer_back_is_given_pieces() {
         let relay = Relay::new(server.addr, Does::HoldBack(held)).await;
         let opener = Arc::new(Opener(relay.addr));
         let deadline = Instant::now() + PATIENCE;
-        let (mut viewer, mode) = connect(opener_of(&opener), "cam", "/cam", &Held::default(), deadline)
-            .await
-            .unwrap();
+        let (mut viewer, mode) = connect(
+            opener_of(&opener),
+            "cam",
+            "/cam",
+            &Held::default(),
+            deadline,
+        )
+        .await
+        .unwrap();
         assert_eq!(mode, Mode::Finite);
         viewer.write_all(b"!").await.unwrap();
         let mut end = server.accept().await;

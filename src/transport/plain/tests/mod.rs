@@ -138,7 +138,15 @@ async fn dial(addr: SocketAddr, mode: Mode) -> (DuplexStream, Arc<Opener>) {
     let opener = Arc::new(Opener(addr));
     let open = opener_of(&opener);
     let deadline = Instant::now() + PATIENCE;
-    let end = begin(&Arc::new(open), "cam", "/cam", mode, &Held::default(), deadline).await;
+    let end = begin(
+        &Arc::new(open),
+        "cam",
+        "/cam",
+        mode,
+        &Held::default(),
+        deadline,
+    )
+    .await;
     (end.unwrap(), opener)
 }
 

@@ -77,7 +77,9 @@ async fn a_session_comes_in_through_a_port_where_viewers_and_pages_come_too() {
         }
     };
     let deadline = Instant::now() + PATIENCE;
-    let (mut viewer, mode) = connect(open, "cam", "/prefix/cam", &Held::default(), deadline).await.unwrap();
+    let (mut viewer, mode) = connect(open, "cam", "/prefix/cam", &Held::default(), deadline)
+        .await
+        .unwrap();
     assert_eq!(mode, Mode::Streamed);
     viewer.write_all(b"!").await.unwrap();
     let opened = within(opened.recv()).await.unwrap();

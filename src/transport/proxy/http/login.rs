@@ -19,6 +19,8 @@ pub(super) struct Login<'a> {
     stage: Stage,
     /// Those that came to nothing before the password was proven.
     useless: Vec<Scheme>,
+    /// For Kerberos; it is shown once.
+    ticket: Option<Ticket>,
     /// A nonce may grow old while it is answered; once.
     renewed: bool,
 }
@@ -32,6 +34,15 @@ enum Stage {
     Proven(Scheme, Said),
 }
 
+/// What a domain has given us for this proxy.
+struct Ticket(Vec<u8>);
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// A header's value, which may be a secret.
 struct Said(String);
 
@@ -43,7 +54,9 @@ impl std::fmt::Debug for Said {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
-    /// NTLM by another name (RFC 4559). Kerberos would go here as well, with tickets that are not ours to read.
+    /// As `Negotiate`, with a ticket (RFC 4559).
+    Kerberos,
+    /// NTLM by that name.
     Negotiate,
     Ntlm,
     Digest,
@@ -52,11 +65,17 @@ enum Scheme {
 
 impl Scheme {
     /// The strongest first.
-    const ALL: [Self; 4] = [Self::Negotiate, Self::Ntlm, Self::Digest, Self::Basic];
+    const ALL: [Self; 5] = [
+        Self::Kerberos,
+        Self::Negotiate,
+        Self::Ntlm,
+        Self::Digest,
+        Self::Basic,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Negotiate => "Negotiate",
+            Self::Kerberos | Self::Negotiate => "Negotiate",
             Self::Ntlm => "NTLM",
             Self::Digest => "Digest",
             Self::Basic => "Basic",
@@ -91,6 +110,7 @@ impl<'a> Login<'a> {
             target,
             stage: Stage::Nothing,
             useless: Vec::new(),
+            ticket: None,
             renewed: false,
         }
     }
@@ -117,7 +137,7 @@ impl<'a> Login<'a> {
         match self.stage {
             Stage::Nothing | Stage::Opened(..) => true,
             Stage::Proven(scheme, _) => match scheme {
-                Scheme::Negotiate | Scheme::Ntlm => false,
+                Scheme::Kerberos | Scheme::Negotiate | Scheme::Ntlm => false,
                 Scheme::Digest | Scheme::Basic => true,
             },
         }
@@ -142,6 +162,8 @@ impl<'a> Login<'a> {
             Stage::Proven(Scheme::Digest, _) if !self.renewed && is_stale(offered) => {
                 self.renewed = true;
             }
+            // The domain has taken the password, whatever the proxy makes of the ticket.
+            Stage::Proven(Scheme::Kerberos, _) => self.useless.push(Scheme::Kerberos),
             Stage::Proven(scheme, _) => return Err(Refusal::Wrong(scheme.name())),
         }
         self.stage = Scheme::ALL
@@ -150,6 +172,21 @@ impl<'a> Login<'a> {
             .find_map(|scheme| self.begin(scheme, offered, credentials))
             .ok_or(Refusal::NoScheme)?;
         Ok(())
+    }
+
+    /// Who is to be asked about at the domain, before the first challenge is taken.
+    #[cfg(feature = "kerberos")]
+    pub(super) fn wants_ticket(&self, offered: &[Challenge]) -> Option<&'a Credentials> {
+        let begins = matches!(self.stage, Stage::Nothing) && self.useless.is_empty();
+        let negotiate = |challenge: &Challenge| challenge.is(Scheme::Kerberos.name());
+        self.credentials
+            .filter(|_| begins && offered.iter().any(negotiate))
+    }
+
+    /// The domain has given this.
+    #[cfg(feature = "kerberos")]
+    pub(super) fn has_ticket(&mut self, ticket: Vec<u8>) {
+        self.ticket = Some(Ticket(ticket));
     }
 
     fn begin(
@@ -162,6 +199,10 @@ impl<'a> Login<'a> {
             return None;
         }
         Some(match scheme {
+            Scheme::Kerberos => {
+                let ticket = self.ticket.as_ref()?;
+                Stage::Proven(scheme, words(scheme, &ticket.0))
+            }
             Scheme::Negotiate | Scheme::Ntlm => Stage::Opened(scheme, words(scheme, &ntlm::open())),
             Scheme::Digest => {
                 let ours = hex(&random::<16>()?);
@@ -342,6 +383,23 @@ mod tests {
         assert!(login.header().unwrap().starts_with("Basic "));
         let again = login.challenged(&offered("Negotiate, NTLM"), Line::Kept);
         assert_eq!(again, Err(Refusal::Wrong("Basic")));
+    }
+
+    #[test]
+    #[cfg(feature = "kerberos")]
+    fn a_ticket_goes_first_and_makes_way_for_ntlm_where_it_is_not_taken() {
+        let anna = Credentials::new("anna@CORP.EXAMPLE", "secret");
+        let mut login = login(&anna);
+        let all = offered("Negotiate, NTLM");
+        assert!(login.wants_ticket(&offered("NTLM")).is_none());
+        assert!(login.wants_ticket(&all).is_some());
+        login.has_ticket(b"ticket".to_vec());
+        assert!(!format!("{login:?}").contains("116"));
+        login.challenged(&all, Line::Kept).unwrap();
+        assert_eq!(login.header(), Some("Negotiate dGlja2V0"));
+        assert!(login.wants_ticket(&all).is_none());
+        login.challenged(&all, Line::Kept).unwrap();
+        assert!(login.header().unwrap().starts_with("Negotiate TlRM"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod challenge;
 mod digest;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 mod line;
 mod login;
 mod ntlm;
@@ -53,6 +55,17 @@ where
                 } else {
                     login::Line::Lost
                 };
+                #[cfg(feature = "kerberos")]
+                if let Some(credentials) = login.wants_ticket(&reply.challenges) {
+                    match kerberos::ask(credentials, &proxy.host).await {
+                        kerberos::Asked::Ticket(ticket) => login.has_ticket(ticket),
+                        kerberos::Asked::WrongPassword => {
+                            let refusal = Refusal::Wrong("Kerberos");
+                            return Err(refused(refusal, &reply.challenges, proxy));
+                        }
+                        kerberos::Asked::Nothing => {}
+                    }
+                }
                 login
                     .challenged(&reply.challenges, state)
                     .map_err(|refusal| refused(refusal, &reply.challenges, proxy))?;
@@ -150,7 +163,7 @@ fn refused(refusal: Refusal, offered: &[Challenge], proxy: &Proxy) -> ProxyError
 }
 
 const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));
-/// Nothing, Negotiate twice, NTLM twice, Digest twice, Basic: more is not to be said.
-const MOST_REQUESTS: usize = 8;
+/// Nothing, Negotiate three times, NTLM twice, Digest twice, Basic: more is not to be said.
+const MOST_REQUESTS: usize = 9;
 /// How often a proxy may end the connection and be asked again.
 const MOST_MOVES: usize = 3;
