@@ -93,8 +93,8 @@ def web(directory):
     return [start(SERVER, "nginx", "-e", "stderr", "-c", f"{directory}/nginx.conf")]
 
 
-def squid(directory):
-    """As it comes, but that it takes any server's certificate, and lets WebSocket upgrade."""
+def squid(directory, where=BOX, lines="http_upgrade_request_protocols websocket allow all"):
+    """As it comes, but that it takes any server's certificate, and what the lines say."""
     run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Office",
         "-keyout", f"{directory}/office.key", "-out", f"{directory}/office.crt", "-days", "2", "-addext",
         "keyUsage=keyCertSign,cRLSign")
@@ -102,11 +102,11 @@ def squid(directory):
         f"{HELPER} -c -s {directory}/ssl_db -M 4MB; chown -R proxy:proxy {directory}/ssl_db {directory}/squid")
     with open(f"{directory}/squid.conf", "w") as file:
         file.write(f"http_port 3128 ssl-bump tls-cert={directory}/office.pem generate-host-certificates=on\n"
-                   f"sslcrtd_program {HELPER} -s {directory}/ssl_db -M 4MB\nssl_bump bump all\nsslproxy_cert_error allow all\n"
-                   "http_upgrade_request_protocols websocket allow all\nhttp_access allow all\nvisible_hostname box.example\n"
+                   f"sslcrtd_program {HELPER} -s {directory}/ssl_db -M 4MB\n{lines}\nssl_bump bump all\nsslproxy_cert_error allow all\n"
+                   f"http_access allow all\nvisible_hostname box.example\n"
                    f"pid_filename {directory}/squid/pid\naccess_log none\ncache_log {directory}/squid/log\ncache deny all\n"
                    "pinger_enable off\nnetdb_filename none\nshutdown_lifetime 0 seconds\ncoredump_dir none\n")
-    return start(BOX, "squid", "-N", "-n", f"through{os.getpid()}", "-f", f"{directory}/squid.conf")
+    return start(where, "squid", "-N", "-n", f"through{os.getpid()}", "-f", f"{directory}/squid.conf")
 
 
 def start(where, *command):

@@ -123,6 +123,8 @@ pub enum Reply {
 /// What became of the first UDP packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Udp {
+    /// None were sent: a proxy leads to the server, and nothing goes beside it.
+    Untried,
     /// Nothing came back.
     Silent,
     /// Somebody said no by ICMP, or this machine itself does.

@@ -111,7 +111,12 @@ async fn all(config: &Watch, connector: &mut Connector) -> Result<Examination, E
 /// Every way at the same time, in the order of [`Kind::ALL`].
 async fn each(config: &Watch) -> Vec<Tried> {
     let mut playing = JoinSet::new();
+    let proxied = matches!(config.proxy, config::Through::This(_));
     for kind in Kind::ALL {
+        // As `watch` does.
+        if proxied && kind == Kind::Quic {
+            continue;
+        }
         playing.spawn(rung::play(config.clone(), kind));
     }
     let mut tried = playing.join_all().await;

@@ -140,6 +140,10 @@ async fn certificate(target: &Target) -> Result<Seen, String> {
 async fn udp(target: &Target) -> (Udp, Option<usize>) {
     let (progress, heard) = watch::channel(Progress::default());
     let timeouts = Timeouts::default();
+    // Whoever has named a proxy wants neither to ask for names himself nor to be seen by the server.
+    if target.proxy.is_some() {
+        return (Udp::Untried, None);
+    }
     let dialled = dial::quic(target.whom(), &target.quic, &[], timeouts, &progress).await;
     let room = match dialled {
         Ok(link) => {

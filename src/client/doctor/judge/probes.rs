@@ -148,6 +148,10 @@ fn udp(facts: &Facts) -> Probe {
         return probe("udp", Some(false), words);
     }
     match facts.udp {
+        Udp::Untried => {
+            let words = "not tried: a proxy is set, and nothing goes beside it".to_owned();
+            probe("udp", None, words)
+        }
         Udp::Answers => probe("udp", Some(true), format!("port {port} answers")),
         Udp::Refused => probe("udp", Some(false), format!("refused: port {port}")),
         Udp::Silent => {
