@@ -77,7 +77,7 @@ def first(directory, program, children, options):
 def slow(directory, program, children, options):
     print("| way | squid | delay p50 / p95 / max, ms | held on the way, ms (half / at most) | pictures/s | Mbit/s | sound lost |",
           "|---|---|---|---|---|---|---|", sep="\n", flush=True)
-    through.run("ip", "netns", "exec", FAR, "sysctl", "-q", "net.ipv4.tcp_congestion_control=cubic")
+    through.run("ip", "netns", "exec", FAR, "sysctl", "-q", "net.ipv4.tcp_congestion_control=reno")
     for where, place in ((None, "none"), (NEAR, "near"), (FAR, "far")):
         picture = subprocess.Popen(PICTURE, stdout=subprocess.PIPE)
         served = []

@@ -169,7 +169,11 @@ fn under_inspection_without_a_key_in_the_link_the_server_inside_is_vouched_for()
     };
     let trust = both(&net, &["Office-Inspection.crt", "Web-Authority.crt"]);
     let link = without_key(&standing);
-    let ended = Play::new(&net, &link).trusting(&trust).over("http");
+    let known = format!("--known-servers {}/servers", net.dir().display());
+    let ended = Play::new(&net, &link)
+        .trusting(&trust)
+        .with(&known)
+        .over("http");
     inspected_by_the_office(&ended);
 }
 
@@ -219,7 +223,11 @@ fn a_server_of_a_private_authority_plays_sealed_and_nobody_is_said_to_inspect() 
     );
     let serving = Serving::at(&net, NAME, &files);
     let (link, _) = serving.link.split_once('#').unwrap();
-    let ended = Play::new(&net, link).trusting(&own.cert).over("websocket");
+    let known = format!("--known-servers {}/servers", net.dir().display());
+    let ended = Play::new(&net, link)
+        .trusting(&own.cert)
+        .with(&known)
+        .over("websocket");
     assert!(ended.connected()["inspected"].is_null(), "{ended:?}");
     // With the key in the link there is no doubt.
     Play::new(&net, &serving.link).over("tls");

@@ -246,12 +246,16 @@ async fn a_box_that_keeps_all_but_the_first_bytes_of_a_long_answer_is_found_out(
                 sleep(Duration::from_millis(100)).await;
             }
         };
+        let says_all = async {
+            // The box takes it all, or it is cut.
+            let _kept = end.write_all(&bytes).await;
+            std::future::pending().await
+        };
         within(async {
             tokio::select! {
                 done = from.read_to_end(&mut came) => done.map(drop).unwrap(),
                 () = says_on => {}
-                // It is cut before all is said.
-                _ = end.write_all(&bytes) => std::future::pending().await,
+                () = says_all => {}
             }
         })
         .await;
