@@ -47,7 +47,7 @@ pub(super) fn lines(about: &About, second: &Summary) -> Vec<String> {
             about.cipher
         ),
         format!(
-            "round trip {} ms, {} of it held on the way",
+            "round trip {} ms, and {} held on the way",
             ms(second.rtt_ms),
             ms(second.held_ms)
         ),
@@ -104,7 +104,7 @@ mod tests {
             "TLS_AES_128",
             "inspected by Corp, sealed inside",
             "0.2",
-            "0.1 of it held",
+            "0.1 held",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }

@@ -40,7 +40,7 @@ pub struct Summary {
     pub bitrate_bps: u64,
     /// Round trip as measured last.
     pub rtt_ms: Option<f64>,
-    /// How far that is above the least since the start: what waits on the way, in the line's queues and in what boxes hold.
+    /// How far the newest round trip is above the least of late: what waits on the way, in the line's queues and in boxes.
     pub held_ms: Option<f64>,
     /// Changes of the transport.
     pub switches: u64,
@@ -77,6 +77,8 @@ pub struct Traffic {
     pub bytes_received: u64,
     /// Newest round trip.
     pub rtt: Option<Duration>,
+    /// How far the newest round trip is above the least of late.
+    pub held: Option<Duration>,
     /// Changes of the transport.
     pub switches: u64,
 }
@@ -101,8 +103,6 @@ pub(super) struct Tally {
     last_frame: Option<Instant>,
     /// How long there was no captured sound, if there ever was any.
     silent: Option<Duration>,
-    /// The least round trip that was told.
-    least_rtt: Option<Duration>,
     total: Window,
     second: Window,
 }
@@ -131,7 +131,6 @@ impl Tally {
             first_frame: None,
             last_frame: None,
             silent: None,
-            least_rtt: None,
             total: Window::new(started),
             second: Window::new(started),
         }
@@ -189,7 +188,6 @@ impl Tally {
 
     /// Over what has passed since this was called last.
     pub(super) fn stats(&mut self, audio: Counts, traffic: &Traffic, now: Instant) -> Summary {
-        self.least_rtt = self.least_rtt.into_iter().chain(traffic.rtt).min();
         let figures = self.figures(&self.second, audio, traffic, now);
         self.second.begin(audio, traffic, now);
         figures
@@ -228,9 +226,7 @@ impl Tally {
             bytes_received: bytes,
             bitrate_bps: rate(bytes, duration),
             rtt_ms: traffic.rtt.map(millis),
-            held_ms: traffic
-                .rtt
-                .map(|rtt| millis(rtt.saturating_sub(self.least_rtt.unwrap_or(rtt)))),
+            held_ms: traffic.held.map(millis),
             switches: traffic.switches.saturating_sub(window.switches),
         }
     }
@@ -317,6 +313,7 @@ mod tests {
             transport: Some("tls".into()),
             bytes_received: 125_000,
             rtt: Some(MS * 7),
+            held: Some(MS * 3),
             switches: 0,
         };
         let audio = Counts {
@@ -329,7 +326,7 @@ mod tests {
         assert_eq!((first.frames_shown, first.duration_ms), (30, 1000));
         assert_eq!((first.audio_packets, first.audio_lost), (50, 3));
         assert_eq!((first.bitrate_bps, first.rtt_ms), (1_000_000, Some(7.0)));
-        assert_eq!(first.held_ms, Some(0.0));
+        assert_eq!(first.held_ms, Some(3.0));
         assert_eq!(first.first_frame_ms, Some(33.0));
         tally.shown(shown(start + MS * 1200, 5));
         let second = tally.stats(audio, &traffic, start + MS * 2000);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use tunnelcast::transport::dial::{self, Target, Timeouts};
+use tunnelcast::transport::dial::{self, Ahead, Target, Timeouts};
 use tunnelcast::transport::plain::{Held, Table};
 use tunnelcast::transport::proxy::Proxy;
 use tunnelcast::transport::{Kind, Link, Listener, Ready};
@@ -157,10 +157,9 @@ async fn fetch(target: Target<'_>, pin: Pin, way: Kind, time: Duration) -> Resul
                 .0
         }
         Kind::Http => {
-            let held = Held::default();
-            dial::http(target, &outer, inner, first, &held, timeouts)
-                .await?
-                .0
+            let (held, ahead) = (Held::default(), Ahead::default());
+            let dialled = dial::http(target, &outer, inner, first, &held, &ahead, timeouts);
+            dialled.await?.0
         }
         Kind::Quic => return Err("not over TCP".into()),
     };
