@@ -6,6 +6,7 @@
 //! remembered, and is the first the next time.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use tracing::{debug, info};
 
 use super::reach::{Target, locked};
 use crate::config::Inspected;
-use crate::transport::dial::{self, DialError, Timeouts};
+use crate::transport::dial::{self, Ahead, DialError, Timeouts};
 use crate::transport::memory::{Network, Through};
 use crate::transport::plain::{Held, Mode};
 use crate::transport::{Kind, Link};
@@ -71,7 +72,12 @@ pub(super) struct Found {
 pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialError> {
     let network = Network::current(&target.host);
     let known = remembered(target, &network);
-    let held = held(target, &network, known);
+    let before = Before {
+        held: held(target, &network, known),
+        ahead: Ahead::default(),
+        // Where it is not known what gets through, what comes next is made ready.
+        next: known.is_none() && target.ways.admit(Kind::Http),
+    };
     let known = known.map(|through| through.kind);
     let order = known
         .into_iter()
@@ -81,7 +87,7 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
     // What a box says that lets nothing through.
     let mut refused = None;
     for kind in order {
-        let (err, seen) = match attempt(kind, target, first, &held).await {
+        let (err, seen) = match attempt(kind, target, first, &before).await {
             Ok((link, outer, pieces)) => {
                 let between = outer.and_then(|outer| between(&outer, &link));
                 info!(%kind, ?between, "over TCP");
@@ -139,11 +145,18 @@ pub(super) async fn tcp(target: &Target, first: &[u8]) -> Result<Found, DialErro
     })
 }
 
+/// What is known, or was made ready, before a way is tried.
+struct Before {
+    held: Held,
+    ahead: Ahead,
+    next: bool,
+}
+
 async fn attempt(
     kind: Kind,
     target: &Target,
     first: &[u8],
-    held: &Held,
+    before: &Before,
 ) -> Result<(Link, Option<Outer>, Option<bool>), DialError> {
     let (whom, timeouts) = (target.whom(), Timeouts::default());
     let inner = Arc::clone(&target.inner);
@@ -165,13 +178,24 @@ async fn attempt(
             Ok((link, None, None))
         }
         Kind::WebSocket => {
-            let (link, outer) =
-                dial::websocket(whom, &target.outer, inner, first, timeouts).await?;
+            let dialled = dial::websocket(whom, &target.outer, inner, first, timeouts);
+            let next = async {
+                if before.next {
+                    before.ahead.open(whom, &target.outer, timeouts).await;
+                }
+                pending().await
+            };
+            let (link, outer) = tokio::select! {
+                biased;
+                done = dialled => done?,
+                never = next => never,
+            };
             Ok((link, Some(outer), None))
         }
         Kind::Http => {
-            let (link, outer, mode) =
-                dial::http(whom, &target.outer, inner, first, held, timeouts).await?;
+            let Before { held, ahead, .. } = before;
+            let dialled = dial::http(whom, &target.outer, inner, first, held, ahead, timeouts);
+            let (link, outer, mode) = dialled.await?;
             Ok((link, Some(outer), Some(mode == Mode::Finite)))
         }
         Kind::Quic => Err(target.timed_out()),

@@ -1,7 +1,7 @@
 //! Links inside a TLS connection that ends elsewhere: the outer one opened, HTTP spoken, the inner one sealed.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -66,15 +66,45 @@ pub async fn websocket(
     Ok((link, shown))
 }
 
+/// Outer connections that are opened before it is known whether they are needed: where WebSocket does not get through,
+/// HTTP need not wait for its own. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ahead(Arc<Mutex<Vec<Opened>>>);
+
+/// A connection, and what it has shown.
+type Opened = (TlsStream<Base>, Outer);
+
+impl Ahead {
+    /// Opens as many as HTTP cannot begin without, as far as they can be opened. Whoever drops the future opens no more.
+    pub async fn open(&self, target: Target<'_>, outer: &OuterClient, timeouts: Timeouts) {
+        let one = || async {
+            let deadline = Instant::now() + timeouts.overall;
+            if let Ok(opened) = open(target, outer, timeouts, deadline).await {
+                self.lock().push(opened);
+            }
+        };
+        tokio::join!(one(), one());
+    }
+
+    fn take(&self) -> Option<Opened> {
+        self.lock().pop()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Opened>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Connects in plain requests and answers of HTTP, through whatever ends TLS at the target's address, and seals a TLS
 /// session inside. Tells too how the bytes come down: in pieces where `held` knows that long answers are held back, or
-/// learns it. All else is as with [`websocket`]; what does not get through is [`DialError::Plain`].
+/// learns it. What was opened `ahead` is taken first. All else is as with [`websocket`]; what does not get through is [`DialError::Plain`].
 pub async fn http(
     target: Target<'_>,
     outer: &OuterClient,
     inner: Arc<ClientConfig>,
     first: &[u8],
     held: &Held,
+    ahead: &Ahead,
     timeouts: Timeouts,
 ) -> Result<(Link, Outer, Mode), DialError> {
     let Target {
@@ -86,10 +116,11 @@ pub async fn http(
     let open = {
         let (host, stream, outer) = (host.to_owned(), stream.to_owned(), outer.clone());
         let (shown, proxy) = (Arc::clone(&shown), target.proxy.cloned());
+        let ahead = ahead.clone();
         move || {
             let (host, stream, outer) = (host.clone(), stream.clone(), outer.clone());
             let proxy = proxy.clone();
-            let shown = Arc::clone(&shown);
+            let (shown, ahead) = (Arc::clone(&shown), ahead.take());
             async move {
                 let target = Target {
                     host: &host,
@@ -99,7 +130,10 @@ pub async fn http(
                 };
                 // Later ones have as long as the first.
                 let deadline = Instant::now() + timeouts.overall;
-                let (tls, what) = open(target, &outer, timeouts, deadline).await?;
+                let (tls, what) = match ahead {
+                    Some(opened) => opened,
+                    None => open(target, &outer, timeouts, deadline).await?,
+                };
                 let peer = tls.get_ref().0.peer();
                 let _first = peer.map(|peer| shown.set((what, peer)));
                 Ok::<_, DialError>(tls)
