@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 /// A way of bytes to the server that listens at the end of what `open` opens, and how they come down.
 ///
 /// `open` makes a connection on which HTTP/1.1 is spoken, and is called again whenever one has been closed on the way;
-/// three or four are open at a time. `authority` is the host, and its port where that is unusual; `path` has no query.
+/// at most six are open at a time. `authority` is the host, and its port where that is unusual; `path` has no query.
 /// What is written into the other end is carried by a task, which ends soon after that end is dropped.
 ///
 /// Where `held` knows that long answers are held back, or that is found out here, they come in pieces. Where it is found

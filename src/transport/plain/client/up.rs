@@ -1,19 +1,22 @@
-//! What goes up: whatever there is at once, in numbered POSTs, two of which may be under way.
+//! What goes up: whatever there is at once, in numbered POSTs, four of which may be under way: each waits a round trip for
+//! its answer, and who has to wait for one of two could not say for half of that what has come.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, DuplexStream, ReadHalf};
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
 use crate::transport::plain::{LEAST_ROOM, MOST_UP, ROOM};
 
-/// Where both lanes take from.
+/// Where all lanes take from.
 #[derive(Debug)]
 pub(super) struct Ups(Mutex<Source>);
 
@@ -47,13 +50,17 @@ impl Ups {
         F: Future<Output = Result<S, E>>,
         S: Stream,
     {
-        let second = async {
-            let mut lane = Lane::new(open);
-            if lane.open().await.is_err() {
-                // One is enough, where no more are allowed.
-                pending().await
+        let another = |after| {
+            let ups = &self;
+            async move {
+                sleep(after).await;
+                let mut lane = Lane::new(open);
+                if lane.open().await.is_err() {
+                    // One is enough, where no more are allowed.
+                    pending().await
+                }
+                ups.lane(lane, asking, pulse).await
             }
-            self.lane(lane, asking, pulse).await
         };
         let first = async {
             let mut lane = Lane::new(open);
@@ -62,7 +69,9 @@ impl Ups {
         };
         tokio::select! {
             done = first => done,
-            done = second => done,
+            done = another(Duration::ZERO) => done,
+            done = another(LATER) => done,
+            done = another(LATER) => done,
         }
     }
 
@@ -96,7 +105,7 @@ impl Source {
     /// What there is at once, as soon as there is anything, and its number. Empty at the end, once.
     async fn next(&mut self) -> (u64, Bytes) {
         if self.ended {
-            // The other lane says so, and is answered when all is taken.
+            // Another lane says so, and is answered when all is taken.
             pending::<()>().await;
         }
         let mut read = self.read().await;
@@ -133,5 +142,7 @@ async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
+/// The first picture need not wait until connections stand that only what comes behind it needs.
+const LATER: Duration = Duration::from_millis(500);
 /// An answer to a POST says nothing; a page instead of one may.
 const MOST_ANSWER: usize = 64 * 1024;
