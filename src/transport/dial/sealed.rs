@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -142,6 +143,7 @@ pub async fn http(
     };
     let name = authority(host, port, Port::IfUnusual);
     loop {
+        let began = Instant::now();
         let carried = plain::connect(open.clone(), &name, &path(stream), held, deadline).await;
         let (end, mode) = carried.map_err(|error| {
             if let plain::Error::Open(error) = error {
@@ -157,9 +159,18 @@ pub async fn http(
             return Err(DialError::Lost { server, source });
         };
         let (base, inner) = (Base::inside(end, peer), Arc::clone(&inner));
-        match seal::client(base, Kind::Http, host, inner, first, deadline, &server).await {
+        let until = match mode {
+            // Two round trips; getting here has taken more.
+            Mode::Streamed => deadline.min(Instant::now() + began.elapsed() + HANDSHAKE),
+            Mode::Finite => deadline,
+        };
+        match seal::client(base, Kind::Http, host, inner, first, until, &server).await {
             // Its first bytes came, and then no more.
-            Err(DialError::Unsealed { .. }) if mode == Mode::Streamed && held.is() => {}
+            Err(DialError::Unsealed { .. })
+                if until < deadline && (held.is() || Instant::now() >= until) =>
+            {
+                held.set();
+            }
             done => return done.map(|link| (link, shown, mode)),
         }
     }
@@ -187,5 +198,7 @@ pub(super) async fn open(
     }
 }
 
+/// What the handshake inside may take beyond its round trips, where it comes as it is sent.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 /// What we call ourselves to whoever reads our HTTP.
 pub(super) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));

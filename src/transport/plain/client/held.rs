@@ -25,7 +25,7 @@ impl Held {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&self) {
+    pub(in crate::transport) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
