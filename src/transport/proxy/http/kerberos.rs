@@ -48,9 +48,10 @@ pub(super) async fn ask(credentials: &Credentials, host: &str) -> Asked {
         Ok(Ok(ticket)) => Asked::Ticket(ticket),
         Ok(Err(error)) => {
             tracing::debug!(%error, "no ticket for the proxy");
-            match error.error_type {
-                ErrorKind::KdcInvalidRequest => Asked::WrongPassword,
-                _ => Asked::Nothing,
+            if matches!(error.error_type, ErrorKind::KdcInvalidRequest) {
+                Asked::WrongPassword
+            } else {
+                Asked::Nothing
             }
         }
         Err(_) => Asked::Nothing,
