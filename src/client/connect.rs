@@ -81,6 +81,7 @@ impl Connector {
             inspected: config.inspected,
             proxy,
             memory: Arc::new(Mutex::new(memory)),
+            held: Arc::default(),
         };
         Ok(Self {
             target,

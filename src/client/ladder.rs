@@ -6,16 +6,17 @@
 //! remembered, and is the first the next time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::pending;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tracing::{debug, info};
 
 use super::reach::{Target, locked};
 use crate::config::Inspected;
-use crate::transport::dial::{self, DialError, Timeouts};
-use crate::transport::memory::Network;
-use crate::transport::plain::Mode;
+use crate::transport::dial::{self, Ahead, DialError, Timeouts};
+use crate::transport::memory::{Network, Through};
+use crate::transport::plain::{Held, Mode};
 use crate::transport::{First, Kind, Link};
 use crate::trust::{Outer, Vouched};
 
@@ -71,6 +72,13 @@ pub(super) struct Found {
 pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, DialError> {
     let network = Network::current(&target.host);
     let known = remembered(target, &network);
+    let before = Before {
+        held: held(target, &network, known),
+        ahead: Ahead::default(),
+        // Where it is not known what gets through, what comes next is made ready.
+        next: known.is_none() && target.ways.admit(Kind::Http),
+    };
+    let known = known.map(|through| through.kind);
     let order = known
         .into_iter()
         .chain(ORDER.into_iter().filter(|kind| Some(*kind) != known))
@@ -79,11 +87,14 @@ pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, Dia
     // What a box says that lets nothing through.
     let mut refused = None;
     for kind in order {
-        let (err, seen) = match attempt(kind, target, first).await {
+        let (err, seen) = match attempt(kind, target, first, &before).await {
             Ok((link, outer, pieces)) => {
                 let between = outer.and_then(|outer| between(&outer, &link));
                 info!(%kind, ?between, "over TCP");
-                let inside = between.is_some().then_some(kind);
+                let inside = between.is_some().then_some(Through {
+                    kind,
+                    pieces: pieces == Some(true),
+                });
                 if inside.is_some() || known.is_some() {
                     remember(target, &network, inside);
                 }
@@ -134,10 +145,18 @@ pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, Dia
     })
 }
 
+/// What is known, or was made ready, before a way is tried.
+struct Before {
+    held: Held,
+    ahead: Ahead,
+    next: bool,
+}
+
 async fn attempt(
     kind: Kind,
     target: &Target,
     first: &dyn First,
+    before: &Before,
 ) -> Result<(Link, Option<Outer>, Option<bool>), DialError> {
     let (whom, timeouts) = (target.whom(), Timeouts::default());
     let inner = Arc::clone(&target.inner);
@@ -159,13 +178,24 @@ async fn attempt(
             Ok((link, None, None))
         }
         Kind::WebSocket => {
-            let (link, outer) =
-                dial::websocket(whom, &target.outer, inner, first, timeouts).await?;
+            let dialled = dial::websocket(whom, &target.outer, inner, first, timeouts);
+            let next = async {
+                if before.next {
+                    before.ahead.open(whom, &target.outer, timeouts).await;
+                }
+                pending().await
+            };
+            let (link, outer) = tokio::select! {
+                biased;
+                done = dialled => done?,
+                never = next => never,
+            };
             Ok((link, Some(outer), None))
         }
         Kind::Http => {
-            let (link, outer, mode) =
-                dial::http(whom, &target.outer, inner, first, timeouts).await?;
+            let Before { held, ahead, .. } = before;
+            let dialled = dial::http(whom, &target.outer, inner, first, held, ahead, timeouts);
+            let (link, outer, mode) = dialled.await?;
             Ok((link, Some(outer), Some(mode == Mode::Finite)))
         }
         Kind::Quic => Err(target.timed_out()),
@@ -192,16 +222,29 @@ fn between(outer: &Outer, link: &Link) -> Option<Between> {
     clippy::disallowed_methods,
     reason = "what is remembered counts on the wall's clock"
 )]
-fn remembered(target: &Target, network: &Network) -> Option<Kind> {
+fn remembered(target: &Target, network: &Network) -> Option<Through> {
     let memory = locked(&target.memory);
     memory.inside(network, &target.host, target.port, SystemTime::now())
 }
 
 #[expect(clippy::disallowed_methods, reason = "as above")]
-fn remember(target: &Target, network: &Network, way: Option<Kind>) {
+fn remember(target: &Target, network: &Network, way: Option<Through>) {
     let mut memory = locked(&target.memory);
     // What cannot be written is not remembered.
     let _unwritten = memory.set_inside(network, &target.host, target.port, way, SystemTime::now());
+}
+
+/// What is known of long answers on this network. Of a link that was given up for it the next attempt knows it.
+fn held(target: &Target, network: &Network, known: Option<Through>) -> Held {
+    let mut place = target.held.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*place {
+        Some((here, held)) if here == network => held.clone(),
+        Some(_) | None => {
+            let held = Held::new(known.is_some_and(|through| through.pieces));
+            *place = Some((network.clone(), held.clone()));
+            held
+        }
+    }
 }
 
 /// A first answer takes a round trip. Who has not had it by then asks again in another way.

@@ -46,7 +46,11 @@ pub(super) fn lines(about: &About, second: &Summary) -> Vec<String> {
             about.server,
             about.cipher
         ),
-        format!("round trip {} ms", ms(second.rtt_ms)),
+        format!(
+            "round trip {} ms, and {} held on the way",
+            ms(second.rtt_ms),
+            ms(second.held_ms)
+        ),
     ];
     lines.extend(about.between.as_ref().map(Between::to_string));
     lines
@@ -88,6 +92,7 @@ mod tests {
             bytes_received: 1_250_000,
             bitrate_bps: 10_000_000,
             rtt_ms: Some(0.25),
+            held_ms: Some(0.1),
             switches: 0,
         };
         let shown = lines(&about, &second).join("\n");
@@ -99,6 +104,7 @@ mod tests {
             "TLS_AES_128",
             "inspected by Corp, sealed inside",
             "0.2",
+            "0.1 held",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }

@@ -15,6 +15,7 @@ use crate::config::Inspected;
 use crate::drive::Early;
 use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::transport::memory::{Memory, Network};
+use crate::transport::plain::Held;
 use crate::transport::proxy::Proxy;
 use crate::transport::race::{Beside, Event, Output, Plan, Race, Udp, Ways, Why};
 use crate::transport::{Carrier, First, Link, Ready};
@@ -37,6 +38,8 @@ pub(crate) struct Target {
     pub(crate) proxy: Option<Proxy>,
     pub(crate) ways: Ways,
     pub(crate) memory: Arc<Mutex<Memory>>,
+    /// Whether long answers are held back on the network where that was last looked at.
+    pub(crate) held: Arc<Mutex<Option<(Network, Held)>>>,
 }
 
 impl Target {

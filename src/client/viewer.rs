@@ -215,6 +215,7 @@ impl Viewer {
             transport: self.transport.map(str::to_owned),
             bytes_received: self.received_before + bytes,
             rtt: self.active().and_then(Session::rtt).or(self.rtt),
+            held: self.active().and_then(Session::held),
             switches: self.switches,
         }
     }

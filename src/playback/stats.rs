@@ -40,6 +40,8 @@ pub struct Summary {
     pub bitrate_bps: u64,
     /// Round trip as measured last.
     pub rtt_ms: Option<f64>,
+    /// How far the newest round trip is above the least of late: what waits on the way, in the line's queues and in boxes.
+    pub held_ms: Option<f64>,
     /// Changes of the transport.
     pub switches: u64,
 }
@@ -75,6 +77,8 @@ pub struct Traffic {
     pub bytes_received: u64,
     /// Newest round trip.
     pub rtt: Option<Duration>,
+    /// How far the newest round trip is above the least of late.
+    pub held: Option<Duration>,
     /// Changes of the transport.
     pub switches: u64,
 }
@@ -222,6 +226,7 @@ impl Tally {
             bytes_received: bytes,
             bitrate_bps: rate(bytes, duration),
             rtt_ms: traffic.rtt.map(millis),
+            held_ms: traffic.held.map(millis),
             switches: traffic.switches.saturating_sub(window.switches),
         }
     }
@@ -308,6 +313,7 @@ mod tests {
             transport: Some("tls".into()),
             bytes_received: 125_000,
             rtt: Some(MS * 7),
+            held: Some(MS * 3),
             switches: 0,
         };
         let audio = Counts {
@@ -320,6 +326,7 @@ mod tests {
         assert_eq!((first.frames_shown, first.duration_ms), (30, 1000));
         assert_eq!((first.audio_packets, first.audio_lost), (50, 3));
         assert_eq!((first.bitrate_bps, first.rtt_ms), (1_000_000, Some(7.0)));
+        assert_eq!(first.held_ms, Some(3.0));
         assert_eq!(first.first_frame_ms, Some(33.0));
         tally.shown(shown(start + MS * 1200, 5));
         let second = tally.stats(audio, &traffic, start + MS * 2000);
@@ -390,6 +397,7 @@ mod tests {
             "bytes_received",
             "bitrate_bps",
             "rtt_ms",
+            "held_ms",
             "switches",
         ];
         expected.sort_unstable();

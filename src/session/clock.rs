@@ -129,6 +129,12 @@ impl Clock {
         Some(self.best()?.rtt)
     }
 
+    /// How far the newest round trip is above the least of late; `None` before the first pong.
+    pub(super) fn held(&self) -> Option<Duration> {
+        let newest = self.samples.back()?;
+        Some(newest.rtt.saturating_sub(self.best()?.rtt))
+    }
+
     fn best(&self) -> Option<&Sample> {
         self.samples.iter().min_by_key(|sample| sample.rtt)
     }

@@ -12,6 +12,8 @@ pub mod dial;
 pub mod door;
 mod first;
 pub mod forwarded;
+#[cfg(fuzzing)]
+mod fuzz;
 mod incoming;
 mod link;
 mod listen;
@@ -29,6 +31,9 @@ mod upgrade;
 use std::fmt;
 
 pub use first::{Exporter, First};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use fuzz::fuzz_http;
 pub use incoming::{AcceptError, Incoming, Secured};
 pub use link::{Link, Ready};
 pub use listen::{ListenError, Listener, Protocol};

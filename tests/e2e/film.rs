@@ -26,6 +26,7 @@ const FIELDS: &[&str] = &[
     "bytes_received",
     "bitrate_bps",
     "rtt_ms",
+    "held_ms",
     "switches",
 ];
 

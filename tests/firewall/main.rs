@@ -15,6 +15,7 @@
 mod boxes;
 mod dpi;
 mod inspection;
+mod keeping;
 mod nat;
 mod packets;
 mod passwords;

@@ -2,7 +2,7 @@
 
 use crate::{
     boxes::{DANTE, HTTP_PROXY, MICROSOCKS, SQUID, SQUID_IN_TLS, TINYPROXY},
-    rig::Play,
+    rig::{Play, Program, Side},
 };
 
 #[test]
@@ -37,6 +37,46 @@ fn a_viewer_behind_a_proxy_asks_nobody_for_the_name() {
     assert!(before > 0, "the rig does not see questions for names");
     standing.play(&net).over("tls");
     assert_eq!(net.counted("questions"), before);
+}
+
+/// It goes where the viewer would go, and no other way: through the proxy.
+#[test]
+fn the_doctor_looks_through_the_proxy_and_asks_nobody_for_the_name() {
+    let Some((net, standing)) = SQUID.stand() else {
+        return;
+    };
+    net.rules(
+        "counter questions { }
+         chain asked { type filter hook prerouting priority 0; iifname inner meta l4proto { tcp, udp } th dport { 53, 443, 853 } counter name questions; }
+         chain passing { type filter hook forward priority 0; policy drop; }",
+    );
+    let mut command = net.command(Side::Client, env!("CARGO_BIN_EXE_tunnelcast"));
+    command
+        .args(["--json", "doctor", &standing.serving.link])
+        .args(["--proxy", HTTP_PROXY])
+        .env_remove("TUNNELCAST_LOG");
+    let ended = Program::spawn(command).end();
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let of = |event: &str, key: &str, is: &str| {
+        let found = ended
+            .events
+            .iter()
+            .find(|all| all["event"] == event && all[key] == is);
+        found
+            .cloned()
+            .unwrap_or_else(|| panic!("no {is}: {ended:?}"))
+    };
+    let proxy = of("probe", "what", "proxy");
+    assert_eq!(proxy["ok"], true, "{proxy}");
+    assert!(proxy["ms"].is_number(), "{proxy}");
+    // What squid leads to is the server itself.
+    assert_eq!(of("probe", "what", "tls")["ok"], true);
+    assert!(of("probe", "what", "udp")["ok"].is_null());
+    for way in ["tls", "websocket", "http"] {
+        assert_eq!(of("rung", "transport", way)["works"], true, "{ended:?}");
+    }
+    assert_eq!(ended.events.last().unwrap()["best"], "tls");
+    assert_eq!(net.counted("questions"), 0);
 }
 
 #[test]

@@ -139,6 +139,17 @@ for name, way, answers in (
     put("proxy", name, bytes([way, 7]) + answers.encode())
 put("proxy", "socks", b"\x02\x03\x05\x00\x05\x00\x00\x01" + bytes(6) + b"hello")
 put("proxy", "socks_password", b"\x03\x03\x05\x02\x01\x00\x05\x00\x00\x03\x03cam\x01\xbbhello")
+upgraded = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {}\r\n"
+accepted = upgraded.format("websocket") + "Sec-WebSocket-Accept: s3pPL=\r\nSec-WebSocket-Protocol: tunnelcast\r\n\r\n"
+for name, text in (
+    ("stream", "\0t=AAAAAAAAAAAAAAAAAAAAAA"), ("piece", "\0t=AAAAAAAAAAAAAAAAAAAAAA&g=1"), ("up", "\0t=AAAAAAAAAAAAAAAAAAAAAA&n=17"),
+    ("tunnel", "\1\7" + upgraded.format("tunnelcast") + "\r\nmore"), ("websocket", "\2\1" + accepted + "more"),
+    ("page", "\1\x20HTTP/1.0 403 No\nServer: x\n\n<html><title>Blocked by X</title>"),
+    ("forwarded", "\x03192.0.2.7, 10.0.0.1:80\n[2001:db8::1]:443, ::1"),
+):
+    put("http", name, text.encode())
+lines = ["t=AAAAAAAAAAAAAAAAAAAAAA", "&g=", "&n=", "HTTP/1.1 101 ", "HTTP/1.0 200 OK\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "Upgrade: tunnelcast", "<title>", "</title>"]
+(seeds / "http.dict").write_text("# made by seeds.py\n" + "\n".join(f'"{line}"' for line in lines) + "\n")
 words = ["HTTP/1.1 407 Who?\\x0d\\x0a", "HTTP/1.0 200 OK\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "Proxy-Authenticate: ", "Proxy-Connection: ", "Connection: "]
 words += ["keep-alive", "close", "Content-Length: ", "Transfer-Encoding: chunked\\x0d\\x0a", "Negotiate ", "NTLM ", "Digest ", "Basic "]
 words += ['realm=\\"', 'nonce=\\"', 'qop=\\"auth\\"', "algorithm=SHA-256-sess", "stale=true", "<title>", "</title>", second]

@@ -52,12 +52,12 @@ pub struct Facts {
     pub pin: Option<Pin>,
     /// What the system's resolver says.
     pub name: Name,
-    /// One address of each family, straight and not through a proxy.
+    /// One address of each family; none where a proxy leads there.
     pub tcp: Vec<Tcp>,
     /// The certificate that comes over TCP, or why none came.
     pub certificate: Result<Seen, String>,
-    /// The proxy that the ways over TCP go through: `HOST:PORT`, never with a password.
-    pub proxy: Option<String>,
+    /// The proxy that the ways over TCP go through.
+    pub proxy: Option<Proxied>,
     /// What became of the first UDP packets.
     pub udp: Udp,
     /// The most bytes of a datagram that gets to the server over QUIC.
@@ -68,11 +68,22 @@ pub struct Facts {
     pub rungs: Vec<Rung>,
 }
 
+/// A proxy that leads to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// `HOST:PORT`, never with a password.
+    pub name: String,
+    /// How long it took to connect to the server, or why it does not, safe to print.
+    pub leads: Result<Duration, String>,
+}
+
 /// What became of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     /// It is an address already.
     Literal,
+    /// It is for the proxy to know.
+    Proxied,
     /// It has these addresses, at least one.
     Known {
         /// In the system's order.
@@ -112,6 +123,8 @@ pub enum Reply {
 /// What became of the first UDP packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Udp {
+    /// None were sent: a proxy leads to the server, and nothing goes beside it.
+    Untried,
     /// Nothing came back.
     Silent,
     /// Somebody said no by ICMP, or this machine itself does.

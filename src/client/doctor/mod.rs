@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::facts::{
-    Body, Facts, Fault, Figures, Name, Reply, Rung, Tcp, Through, Trouble, Udp, Way,
+    Body, Facts, Fault, Figures, Name, Proxied, Reply, Rung, Tcp, Through, Trouble, Udp, Way,
 };
 pub use self::judge::{Probe, Report, Row, Verdict, judge};
 
@@ -22,7 +22,7 @@ use super::Ask;
 use super::connect::Connector;
 use crate::config::{self, Watch};
 use crate::error::{Error, Status};
-use crate::transport::{Kind, dial, memory::Memory, proxy::Proxy};
+use crate::transport::{Kind, dial, memory::Memory};
 
 /// What was found out.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ async fn all(config: &Watch, connector: &mut Connector) -> Result<Examination, E
         name: under.name,
         tcp: under.tcp,
         certificate: under.certificate,
-        proxy: connector.target().proxy.as_ref().map(Proxy::name),
+        proxy: under.proxy,
         udp: under.udp,
         datagram: under.datagram,
         portal,
@@ -111,7 +111,12 @@ async fn all(config: &Watch, connector: &mut Connector) -> Result<Examination, E
 /// Every way at the same time, in the order of [`Kind::ALL`].
 async fn each(config: &Watch) -> Vec<Tried> {
     let mut playing = JoinSet::new();
+    let proxied = matches!(config.proxy, config::Through::This(_));
     for kind in Kind::ALL {
+        // As `watch` does.
+        if proxied && kind == Kind::Quic {
+            continue;
+        }
         playing.spawn(rung::play(config.clone(), kind));
     }
     let mut tried = playing.join_all().await;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::reach::Target;
-use super::{Name, Reply, Tcp, Udp};
+use super::{Name, Proxied, Reply, Tcp, Udp};
 use crate::transport::dial::{self, DialError, Progress, Timeouts};
 use crate::trust::{Pin, Policy, Rejection, Seen, client_config, printable};
 
@@ -19,22 +19,28 @@ pub(super) struct Under {
     pub(super) name: Name,
     pub(super) tcp: Vec<Tcp>,
     pub(super) certificate: Result<Seen, String>,
+    pub(super) proxy: Option<Proxied>,
     pub(super) udp: Udp,
     pub(super) datagram: Option<usize>,
 }
 
 pub(super) async fn all(target: &Target) -> Under {
     let addresses = async {
+        // Behind a proxy nobody here may know the name, and connections beside it say nothing of the ways through it.
+        if target.proxy.is_some() {
+            return (Name::Proxied, Vec::new());
+        }
         let name = name(&target.host, target.port).await;
         let tcp = tcp(&name, target).await;
         (name, tcp)
     };
-    let ((name, tcp), certificate, (udp, datagram)) =
-        tokio::join!(addresses, certificate(target), udp(target));
+    let ((name, tcp), certificate, proxy, (udp, datagram)) =
+        tokio::join!(addresses, certificate(target), proxied(target), udp(target));
     Under {
         name,
         tcp,
         certificate,
+        proxy,
         udp,
         datagram,
     }
@@ -70,7 +76,7 @@ async fn tcp(name: &Name, target: &Target) -> Vec<Tcp> {
     let addresses = match name {
         Name::Literal => target.host.parse().into_iter().collect(),
         Name::Known { addresses, .. } => addresses.clone(),
-        Name::Unknown { .. } => Vec::new(),
+        Name::Proxied | Name::Unknown { .. } => Vec::new(),
     };
     let reply = |wanted: fn(&IpAddr) -> bool| {
         let address = addresses.iter().copied().find(wanted);
@@ -98,6 +104,20 @@ async fn reply(address: SocketAddr) -> Reply {
     }
 }
 
+/// What the proxy does when it is asked for the server.
+async fn proxied(target: &Target) -> Option<Proxied> {
+    let name = target.proxy.as_ref()?.name();
+    let began = Instant::now();
+    let led = dial::tcp(target.whom(), Timeouts::default()).await;
+    Some(Proxied {
+        name,
+        leads: match led {
+            Ok(()) => Ok(began.elapsed()),
+            Err(why) => Err(why.to_string()),
+        },
+    })
+}
+
 /// What whoever answers there shows. It is looked at, and turned down whatever it is: nothing is said to it.
 async fn certificate(target: &Target) -> Result<Seen, String> {
     // No key has this hash that anybody could find.
@@ -120,6 +140,10 @@ async fn certificate(target: &Target) -> Result<Seen, String> {
 async fn udp(target: &Target) -> (Udp, Option<usize>) {
     let (progress, heard) = watch::channel(Progress::default());
     let timeouts = Timeouts::default();
+    // Whoever has named a proxy wants neither to ask for names himself nor to be seen by the server.
+    if target.proxy.is_some() {
+        return (Udp::Untried, None);
+    }
     let dialled = dial::quic(target.whom(), &target.quic, &NOTHING, timeouts, &progress).await;
     let room = match dialled {
         Ok(link) => {

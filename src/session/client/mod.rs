@@ -261,6 +261,11 @@ impl Session {
         self.clock.rtt()
     }
 
+    /// How far the newest round trip is above that: what waits on the way, in queues and in boxes.
+    pub fn held(&self) -> Option<Duration> {
+        self.clock.held()
+    }
+
     /// When the last whole message came.
     #[cfg(test)]
     pub(super) const fn last_heard(&self) -> Instant {

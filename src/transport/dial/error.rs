@@ -39,7 +39,7 @@ pub enum DialError {
         server: String,
     },
     /// There is no way there.
-    #[error("{server} cannot be reached from this network ({source})")]
+    #[error("{server} cannot be reached from this network, or a firewall forbids it ({source})")]
     Unreachable {
         /// Where.
         server: String,

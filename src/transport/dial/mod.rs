@@ -20,7 +20,7 @@ pub(in crate::transport) use self::error::quoted;
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
-pub use self::sealed::{http, websocket};
+pub use self::sealed::{Ahead, http, websocket};
 use super::answer::Wanted;
 use super::base::Base;
 use super::proxy::{self, Proxy};
@@ -78,6 +78,14 @@ impl Target<'_> {
             }
         }
     }
+}
+
+/// Connects to the target, through its proxy if it has one, and says nothing.
+pub async fn tcp(target: Target<'_>, timeouts: Timeouts) -> Result<(), DialError> {
+    let deadline = Instant::now() + timeouts.overall;
+    let server = authority(target.host, target.port, Port::Always);
+    let connected = target.connect(timeouts, deadline, &server).await;
+    connected.map(drop)
 }
 
 /// Connects over TLS and asks to upgrade.

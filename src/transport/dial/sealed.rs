@@ -1,7 +1,8 @@
 //! Links inside a TLS connection that ends elsewhere: the outer one opened, HTTP spoken, the inner one sealed.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use super::ask::{Asked, ask};
 use super::{DialError, Port, Target, Timeouts, authority, handshake, path};
 use crate::transport::answer::Wanted;
 use crate::transport::base::Base;
-use crate::transport::plain::{self, Mode};
+use crate::transport::plain::{self, Held, Mode};
 use crate::transport::sealed::{seal, websocket};
 use crate::transport::upgrade::PROTOCOL;
 use crate::transport::{First, Kind, Link};
@@ -66,14 +67,45 @@ pub async fn websocket(
     Ok((link, shown))
 }
 
+/// Outer connections that are opened before it is known whether they are needed: where WebSocket does not get through,
+/// HTTP need not wait for its own. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Ahead(Arc<Mutex<Vec<Opened>>>);
+
+/// A connection, and what it has shown.
+type Opened = (TlsStream<Base>, Outer);
+
+impl Ahead {
+    /// Opens as many as HTTP cannot begin without, as far as they can be opened. Whoever drops the future opens no more.
+    pub async fn open(&self, target: Target<'_>, outer: &OuterClient, timeouts: Timeouts) {
+        let one = || async {
+            let deadline = Instant::now() + timeouts.overall;
+            if let Ok(opened) = open(target, outer, timeouts, deadline).await {
+                self.lock().push(opened);
+            }
+        };
+        tokio::join!(one(), one());
+    }
+
+    fn take(&self) -> Option<Opened> {
+        self.lock().pop()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Opened>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Connects in plain requests and answers of HTTP, through whatever ends TLS at the target's address, and seals a TLS
-/// session inside. Tells too how the bytes come down. All else is as with [`websocket`]; what does not get through is
-/// [`DialError::Plain`].
+/// session inside. Tells too how the bytes come down: in pieces where `held` knows that long answers are held back, or
+/// learns it. What was opened `ahead` is taken first. All else is as with [`websocket`]; what does not get through is [`DialError::Plain`].
 pub async fn http(
     target: Target<'_>,
     outer: &OuterClient,
     inner: Arc<ClientConfig>,
     first: &dyn First,
+    held: &Held,
+    ahead: &Ahead,
     timeouts: Timeouts,
 ) -> Result<(Link, Outer, Mode), DialError> {
     let Target {
@@ -85,10 +117,11 @@ pub async fn http(
     let open = {
         let (host, stream, outer) = (host.to_owned(), stream.to_owned(), outer.clone());
         let (shown, proxy) = (Arc::clone(&shown), target.proxy.cloned());
+        let ahead = ahead.clone();
         move || {
             let (host, stream, outer) = (host.clone(), stream.clone(), outer.clone());
             let proxy = proxy.clone();
-            let shown = Arc::clone(&shown);
+            let (shown, ahead) = (Arc::clone(&shown), ahead.take());
             async move {
                 let target = Target {
                     host: &host,
@@ -98,7 +131,10 @@ pub async fn http(
                 };
                 // Later ones have as long as the first.
                 let deadline = Instant::now() + timeouts.overall;
-                let (tls, what) = open(target, &outer, timeouts, deadline).await?;
+                let (tls, what) = match ahead {
+                    Some(opened) => opened,
+                    None => open(target, &outer, timeouts, deadline).await?,
+                };
                 let peer = tls.get_ref().0.peer();
                 let _first = peer.map(|peer| shown.set((what, peer)));
                 Ok::<_, DialError>(tls)
@@ -106,23 +142,38 @@ pub async fn http(
         }
     };
     let name = authority(host, port, Port::IfUnusual);
-    let carried = plain::connect(open, &name, &path(stream), deadline).await;
-    let (end, mode) = carried.map_err(|error| {
-        if let plain::Error::Open(error) = error {
-            return error;
+    loop {
+        let began = Instant::now();
+        let carried = plain::connect(open.clone(), &name, &path(stream), held, deadline).await;
+        let (end, mode) = carried.map_err(|error| {
+            if let plain::Error::Open(error) = error {
+                return error;
+            }
+            DialError::Plain {
+                server: server.clone(),
+                why: error.to_string(),
+            }
+        })?;
+        let Some((shown, peer)) = shown.get().cloned() else {
+            let source = io::ErrorKind::NotConnected.into();
+            return Err(DialError::Lost { server, source });
+        };
+        let (base, inner) = (Base::inside(end, peer), Arc::clone(&inner));
+        let until = match mode {
+            // Two round trips; getting here has taken more.
+            Mode::Streamed => deadline.min(Instant::now() + began.elapsed() + HANDSHAKE),
+            Mode::Finite => deadline,
+        };
+        match seal::client(base, Kind::Http, host, inner, first, until, &server).await {
+            // Its first bytes came, and then no more.
+            Err(DialError::Unsealed { .. })
+                if until < deadline && (held.is() || Instant::now() >= until) =>
+            {
+                held.set();
+            }
+            done => return done.map(|link| (link, shown, mode)),
         }
-        DialError::Plain {
-            server: server.clone(),
-            why: error.to_string(),
-        }
-    })?;
-    let Some((shown, peer)) = shown.get().cloned() else {
-        let source = io::ErrorKind::NotConnected.into();
-        return Err(DialError::Lost { server, source });
-    };
-    let base = Base::inside(end, peer);
-    let link = seal::client(base, Kind::Http, host, inner, first, deadline, &server).await?;
-    Ok((link, shown, mode))
+    }
 }
 
 /// Opens an outer connection, and tells what it has shown. Nothing but HTTP and sealed bytes may be written into it.
@@ -147,5 +198,7 @@ pub(super) async fn open(
     }
 }
 
+/// What the handshake inside may take beyond its round trips, where it comes as it is sent.
+const HANDSHAKE: Duration = Duration::from_secs(2);
 /// What we call ourselves to whoever reads our HTTP.
 pub(super) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::inside::Inside;
+pub use self::inside::Through;
 pub use self::list::{Entry, List, parse};
 pub use self::network::{Network, Tables};
-use super::Kind;
 use crate::file::{self, Access};
 
 /// What is known of networks, as it was when the file was last read.
@@ -123,7 +123,7 @@ impl Memory {
         host: &str,
         port: u16,
         now: SystemTime,
-    ) -> Option<Kind> {
+    ) -> Option<Through> {
         self.inside.of(&network.with(host, port), seconds(now))
     }
 
@@ -136,7 +136,7 @@ impl Memory {
         network: &Network,
         host: &str,
         port: u16,
-        way: Option<Kind>,
+        way: Option<Through>,
         now: SystemTime,
     ) -> io::Result<()> {
         self.refresh();

@@ -21,7 +21,10 @@ use std::fmt;
 use std::time::Duration;
 
 pub(in crate::transport) use self::answer::Visit;
+pub use self::client::Held;
 pub(in crate::transport) use self::client::{Error, connect};
+#[cfg(fuzzing)]
+pub(in crate::transport) use self::query::fuzz_query;
 pub use self::table::{Opened, Standing, Table};
 
 /// How the bytes come down.

@@ -73,6 +73,22 @@ pub(super) fn parse(method: &Method, query: &str) -> Option<(Id, Asked)> {
     Some((id, asked))
 }
 
+/// What is a request of ours is written again as it was read, but for zeros in front of a number.
+#[cfg(fuzzing)]
+pub(in crate::transport) fn fuzz_query(method: &Method, query: &str) {
+    let Some((id, asked)) = parse(method, query) else {
+        return;
+    };
+    let (right, again, number) = match asked {
+        Asked::Stream => (Method::GET, format!("t={id}"), None),
+        Asked::Piece(number) => (Method::GET, format!("t={id}&g="), Some(number)),
+        Asked::Up(number) => (Method::POST, format!("t={id}&n="), Some(number)),
+    };
+    assert_eq!(*method, right);
+    let rest = query.strip_prefix(&again).expect("it begins as ours do");
+    assert_eq!(rest.parse().ok(), number);
+}
+
 /// Digits and nothing else.
 fn number(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,7 +1,7 @@
 //! Boxes that end TLS and open another, or that could.
 
 use super::{HTTP_PROXY, Kind, Standing, answers, office};
-use crate::rig::{Authority, NAME, Net, SERVER, Serving, Side, Squid};
+use crate::rig::{Authority, BOX, Daemon, NAME, Net, SERVER, Serving, Side, Squid};
 
 /// Ends TLS, with the office's authority, and opens another; all else as squid comes.
 pub(crate) const INSPECTION: Kind = Kind {
@@ -87,6 +87,46 @@ pub(crate) const REFUSAL: Kind = Kind {
             .trusting(authority)
     },
 };
+
+/// An inspector that writes down all that it reads (`tests/rigs/proxy/keeper.py`): its record is `read` in the rig's
+/// directory. Of a long answer it passes so many bytes on, or all of it (0).
+pub(crate) fn keeper(net: &Net, keep: usize, upgrades: Upgrades) -> Standing {
+    net.closed();
+    net.names(Side::Client, &format!("{BOX} {NAME}"));
+    let serving = Serving::named(net);
+    let authority = Authority::new(net, AUTHORITY);
+    let shown = authority.issue(net, NAME);
+    let program = net.file("keeper.py", include_str!("../../rigs/proxy/keeper.py"));
+    let (keep, record) = (keep.to_string(), net.dir().join("read"));
+    let arguments = [
+        "python3",
+        program.to_str().unwrap(),
+        BOX,
+        "443",
+        shown.both.to_str().unwrap(),
+        SERVER,
+        "443",
+        record.to_str().unwrap(),
+        &keep,
+        match upgrades {
+            Upgrades::Pass => "UPGRADE",
+            Upgrades::Stripped => "",
+        },
+    ];
+    let daemon = Daemon::listening(net, Side::Box, &arguments, 443);
+    answers(net, &[&format!("https://{NAME}/")]);
+    Standing::new(serving, vec![daemon]).trusting(authority)
+}
+
+/// What an inspector does to requests to upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upgrades {
+    Pass,
+    Stripped,
+}
+
+/// What [`keeper`] takes.
+pub(crate) const KEEPER_NEEDS: &[&str] = &["python3", "curl"];
 
 /// Who signs what inspection shows.
 pub(crate) const AUTHORITY: &str = "Office Inspection";

@@ -10,7 +10,8 @@ mod reverse;
 use crate::rig::{Authority, Daemon, NAME, Net, Play, SERVER, Serving, Side, Squid};
 
 pub(crate) use inspecting::{
-    AUTHORITY, IMITATION, INSPECTION, INSPECTION_UPGRADES, INTERCEPTION, REFUSAL, SPLICE,
+    AUTHORITY, IMITATION, INSPECTION, INSPECTION_UPGRADES, INTERCEPTION, KEEPER_NEEDS, REFUSAL,
+    SPLICE, Upgrades, keeper,
 };
 pub(crate) use proxies::{
     BASIC, DANTE, DIGEST, HTTP_PROXY, MICROSOCKS, NTLM, PASSWORD, SQUID, SQUID_IN_TLS, TINYPROXY,

@@ -135,10 +135,16 @@ impl<'a> Play<'a> {
             .args(["--json", "watch", self.link, "--headless"])
             .arg("--networks")
             .arg(&self.networks)
-            .args(["--known-servers", "/dev/null/servers"])
             .args(&self.options)
             .env_remove("TUNNELCAST_LOG")
             .envs(self.environment);
+        if !self
+            .options
+            .iter()
+            .any(|option| option == "--known-servers")
+        {
+            command.args(["--known-servers", "/dev/null/servers"]);
+        }
         Program::spawn(command)
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{Probe, rate};
-use crate::client::doctor::{Body, Facts, Name, Reply, Tcp, Trouble, Udp, Way};
+use crate::client::doctor::{Body, Facts, Name, Proxied, Reply, Tcp, Trouble, Udp, Way};
 
 pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
     let mut probes = vec![name(facts)];
     probes.extend(facts.tcp.iter().map(|tcp| self::tcp(tcp, facts.port)));
     probes.push(tls(facts));
     probes.push(match &facts.proxy {
-        Some(proxy) => probe("proxy", None, format!("{proxy}, for the ways over TCP")),
+        Some(proxy) => self::proxy(proxy, facts),
         None => probe("proxy", None, "none is set".to_owned()),
     });
     probes.push(upgrade(facts));
@@ -23,6 +23,7 @@ pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
 fn name(facts: &Facts) -> Probe {
     let host = &facts.host;
     match &facts.name {
+        Name::Proxied => probe("name", None, format!("{host} is for the proxy to find")),
         Name::Literal => probe("name", Some(true), format!("{host} is an address")),
         Name::Known { addresses, took } => {
             let mut words: Vec<String> = addresses
@@ -58,6 +59,21 @@ fn tcp(tcp: &Tcp, port: u16) -> Probe {
             probe("tcp", Some(false), words)
         }
         Reply::No(why) => probe("tcp", Some(false), format!("{address}: {why}")),
+    }
+}
+
+fn proxy(proxy: &Proxied, facts: &Facts) -> Probe {
+    let name = &proxy.name;
+    match &proxy.leads {
+        Ok(took) => {
+            let words = format!(
+                "{name} connects to {}, for the ways over TCP",
+                facts.server()
+            );
+            probe("proxy", Some(true), words).after(*took)
+        }
+        // It names the proxy.
+        Err(why) => probe("proxy", Some(false), why.clone()),
     }
 }
 
@@ -132,6 +148,10 @@ fn udp(facts: &Facts) -> Probe {
         return probe("udp", Some(false), words);
     }
     match facts.udp {
+        Udp::Untried => {
+            let words = "not tried: a proxy is set, and nothing goes beside it".to_owned();
+            probe("udp", None, words)
+        }
         Udp::Answers => probe("udp", Some(true), format!("port {port} answers")),
         Udp::Refused => probe("udp", Some(false), format!("refused: port {port}")),
         Udp::Silent => {

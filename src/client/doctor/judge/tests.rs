@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::doctor::{Body, Fault, Figures, Name, Reply, Tcp, Through, Udp};
+use crate::client::doctor::{Body, Fault, Figures, Name, Proxied, Reply, Tcp, Through, Udp};
 use crate::trust::{Pin, Seen};
 
 const KEY: [u8; 32] = [1; 32];
@@ -222,12 +222,15 @@ fn quic_whose_media_stop_is_throttled_and_does_not_work() {
 #[test]
 fn where_only_a_proxy_leads_out_it_is_named() {
     let mut facts = silent();
-    facts.name = Name::Unknown {
-        why: "no such name".to_owned(),
-    };
+    facts.name = Name::Proxied;
     facts.tcp = Vec::new();
-    facts.proxy = Some("proxy.corp:3128".to_owned());
-    for rung in &mut facts.rungs[1..] {
+    facts.udp = Udp::Untried;
+    facts.rungs.remove(0);
+    facts.proxy = Some(Proxied {
+        name: "proxy.corp:3128".to_owned(),
+        leads: Ok(Duration::from_millis(9)),
+    });
+    for rung in &mut facts.rungs {
         rung.through.proxy = Some("proxy.corp:3128".to_owned());
     }
     let report = says(
@@ -236,10 +239,17 @@ fn where_only_a_proxy_leads_out_it_is_named() {
         "through the proxy proxy.corp:3128",
         "UDP",
     );
-    assert!(probe(&report, "proxy").words.contains("proxy.corp:3128"));
-    assert_eq!(probe(&report, "name").ok, Some(false));
+    let proxy = probe(&report, "proxy");
+    assert!(
+        proxy
+            .words
+            .contains("proxy.corp:3128 connects to cam.example:443")
+    );
+    assert_eq!((proxy.ok, proxy.ms), (Some(true), Some(9.0)));
+    assert_eq!(probe(&report, "name").ok, None);
+    assert_eq!(probe(&report, "udp").ok, None);
 
-    for rung in &mut facts.rungs[1..] {
+    for rung in &mut facts.rungs {
         *rung = fails(rung.way, Trouble::Proxy, "it wants a password");
     }
     says(&facts, None, "it wants a password", "CONNECT");

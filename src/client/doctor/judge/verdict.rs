@@ -55,8 +55,10 @@ fn tls(facts: &Facts) -> (String, String) {
         .and_then(|rung| rung.through.proxy.as_ref());
     if let Some(proxy) = through {
         return (
-            format!("tls works through the proxy {proxy}; UDP does not get out."),
-            format!("Nothing needs to be changed; for less delay, {open}, beside the proxy."),
+            format!("tls works through the proxy {proxy}."),
+            format!(
+                "Nothing needs to be changed; for less delay, {open}, and watch without the proxy."
+            ),
         );
     }
     if facts.throttled() || facts.stalled() {
@@ -66,6 +68,10 @@ fn tls(facts: &Facts) -> (String, String) {
         );
     }
     let (udp, advice) = match (facts.udp, facts.trouble(Way::Quic)) {
+        (Udp::Untried, _) => (
+            "UDP was not tried".to_owned(),
+            "Nothing needs to be changed.".to_owned(),
+        ),
         (Udp::Silent, _) => (
             format!("UDP port {port} is silent, as where a firewall drops it"),
             format!("For less delay, {open}; over TCP nothing needs to be changed."),

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::lane::{Driver, Wire, refused};
-use super::{Asking, Error, Lane, Stream};
+use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
 use crate::transport::plain::{MOST_DOWN, PREAMBLE};
 
@@ -139,10 +139,15 @@ impl Streamed {
     pub(super) async fn carry<E>(
         mut self,
         to: &Mutex<WriteHalf<DuplexStream>>,
+        pulse: &Pulse,
     ) -> Result<(), Error<E>> {
+        if !self.early.is_empty() {
+            pulse.came();
+        }
         write(to, &self.early).await?;
         while let Some(frame) = self.driver.run(self.body.frame()).await {
             if let Ok(bytes) = frame.map_err(Error::Cut)?.into_data() {
+                pulse.came();
                 self.driver.run(write(to, &bytes)).await?;
             }
         }

@@ -12,7 +12,7 @@ pub(in crate::transport) enum Error<E> {
         "does not answer plain HTTP requests: something on the way swallows them, or the server is no tunnelcast server"
     )]
     Unanswered,
-    /// The long answer did not come as it was sent. Never returned: pieces are tried instead.
+    /// The long answer does not come as it is sent. Never returned: pieces are tried instead.
     #[error("answers, but something on the way holds the answer back")]
     HeldBack,
     /// Somebody else answered, or something on the way did.

@@ -2,6 +2,7 @@
 
 mod down;
 mod error;
+mod held;
 mod lane;
 mod request;
 mod up;
@@ -17,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::down::Begun;
 pub(in crate::transport) use self::error::Error;
+pub use self::held::Held;
+use self::held::Pulse;
 use self::lane::Lane;
 use self::request::Asking;
 use self::up::Ups;
@@ -33,8 +36,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 /// A way of bytes to the server that listens at the end of what `open` opens, and how they come down.
 ///
 /// `open` makes a connection on which HTTP/1.1 is spoken, and is called again whenever one has been closed on the way;
-/// three or four are open at a time. `authority` is the host, and its port where that is unusual; `path` has no query.
+/// at most six are open at a time. `authority` is the host, and its port where that is unusual; `path` has no query.
 /// What is written into the other end is carried by a task, which ends soon after that end is dropped.
+///
+/// Where `held` knows that long answers are held back, or that is found out here, they come in pieces. Where it is found
+/// out later, the end that is given is closed, and `held` knows it by then.
 ///
 /// # Errors
 /// As [`Error`] says, at the latest at the deadline.
@@ -42,6 +48,7 @@ pub(in crate::transport) async fn connect<O, F, S, E>(
     open: O,
     authority: &str,
     path: &str,
+    held: &Held,
     deadline: Instant,
 ) -> Result<(DuplexStream, Mode), Error<E>>
 where
@@ -51,13 +58,16 @@ where
     E: Display + Send + 'static,
 {
     let open = Arc::new(open);
-    match begin(&open, authority, path, Mode::Streamed, deadline).await {
-        // Begun anew, with another id: what the box holds back of the first may come at any time.
-        Err(Error::HeldBack) => begin(&open, authority, path, Mode::Finite, deadline)
-            .await
-            .map(|end| (end, Mode::Finite)),
-        done => done.map(|end| (end, Mode::Streamed)),
+    if !held.is() {
+        match begin(&open, authority, path, Mode::Streamed, held, deadline).await {
+            // Begun anew, with another id: what the box holds back of the first may come at any time.
+            Err(Error::HeldBack) => held.set(),
+            done => return done.map(|end| (end, Mode::Streamed)),
+        }
     }
+    begin(&open, authority, path, Mode::Finite, held, deadline)
+        .await
+        .map(|end| (end, Mode::Finite))
 }
 
 /// The same, in this mode and no other.
@@ -66,6 +76,7 @@ pub(super) async fn begin<O, F, S, E>(
     authority: &str,
     path: &str,
     mode: Mode,
+    held: &Held,
     deadline: Instant,
 ) -> Result<DuplexStream, Error<E>>
 where
@@ -81,7 +92,14 @@ where
         clippy::disallowed_methods,
         reason = "it ends when the other end of the buffer is dropped"
     )]
-    let _unjoined = tokio::spawn(carry(Arc::clone(open), asking, mode, near, told));
+    let _unjoined = tokio::spawn(carry(
+        Arc::clone(open),
+        asking,
+        mode,
+        held.clone(),
+        near,
+        told,
+    ));
     match timeout_at(deadline, hears).await {
         Ok(Ok(Ok(()))) => Ok(end),
         Ok(Ok(Err(error))) => Err(error),
@@ -94,6 +112,7 @@ async fn carry<O, F, S, E>(
     open: Arc<O>,
     asking: Asking,
     mode: Mode,
+    held: Held,
     near: DuplexStream,
     mut told: oneshot::Sender<Result<(), Error<E>>>,
 ) where
@@ -104,8 +123,9 @@ async fn carry<O, F, S, E>(
 {
     let (from, to) = split(near);
     let to = Mutex::new(to);
+    let pulse = Pulse::new();
     let ups = Ups::new(from);
-    let mut ups = pin!(ups.carry(&*open, &asking));
+    let mut ups = pin!(ups.carry(&*open, &asking, &pulse));
     let begin = async {
         match mode {
             Mode::Streamed => down::begin_stream(&*open, &asking).await,
@@ -132,7 +152,14 @@ async fn carry<O, F, S, E>(
     let downs = async {
         let carried = async {
             match begun {
-                Begun::Stream(stream) => stream.carry(&to).await,
+                Begun::Stream(stream) => tokio::select! {
+                    biased;
+                    done = stream.carry(&to, &pulse) => done,
+                    () = pulse.held_back() => {
+                        held.set();
+                        Err(Error::HeldBack)
+                    }
+                },
                 Begun::Pieces(lanes) => lanes.carry(&asking, &to).await,
             }
         };

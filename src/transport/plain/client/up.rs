@@ -1,19 +1,22 @@
-//! What goes up: whatever there is at once, in numbered POSTs, two of which may be under way.
+//! What goes up: whatever there is at once, in numbered POSTs, four of which may be under way: each waits a round trip for
+//! its answer, and who has to wait for one of two could not say for half of that what has come.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, DuplexStream, ReadHalf};
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
-use super::{Asking, Error, Lane, Stream};
+use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
 use crate::transport::plain::{LEAST_ROOM, MOST_UP, ROOM};
 
-/// Where both lanes take from.
+/// Where all lanes take from.
 #[derive(Debug)]
 pub(super) struct Ups(Mutex<Source>);
 
@@ -36,32 +39,48 @@ impl Ups {
     }
 
     /// Carries until there is nothing more to carry, and the server knows that.
-    pub(super) async fn carry<O, F, S, E>(self, open: &O, asking: &Asking) -> Result<(), Error<E>>
+    pub(super) async fn carry<O, F, S, E>(
+        self,
+        open: &O,
+        asking: &Asking,
+        pulse: &Pulse,
+    ) -> Result<(), Error<E>>
     where
         O: Fn() -> F,
         F: Future<Output = Result<S, E>>,
         S: Stream,
     {
-        let second = async {
-            let mut lane = Lane::new(open);
-            if lane.open().await.is_err() {
-                // One is enough, where no more are allowed.
-                pending().await
+        let another = |after| {
+            let ups = &self;
+            async move {
+                sleep(after).await;
+                let mut lane = Lane::new(open);
+                if lane.open().await.is_err() {
+                    // One is enough, where no more are allowed.
+                    pending().await
+                }
+                ups.lane(lane, asking, pulse).await
             }
-            self.lane(lane, asking).await
         };
         let first = async {
             let mut lane = Lane::new(open);
             lane.open().await?;
-            self.lane(lane, asking).await
+            self.lane(lane, asking, pulse).await
         };
         tokio::select! {
             done = first => done,
-            done = second => done,
+            done = another(Duration::ZERO) => done,
+            done = another(LATER) => done,
+            done = another(LATER) => done,
         }
     }
 
-    async fn lane<O, F, S, E>(&self, mut lane: Lane<'_, O>, asking: &Asking) -> Result<(), Error<E>>
+    async fn lane<O, F, S, E>(
+        &self,
+        mut lane: Lane<'_, O>,
+        asking: &Asking,
+        pulse: &Pulse,
+    ) -> Result<(), Error<E>>
     where
         O: Fn() -> F,
         F: Future<Output = Result<S, E>>,
@@ -71,8 +90,11 @@ impl Ups {
             let next = async { self.0.lock().await.next().await };
             let (number, bytes) = lane.meanwhile(next).await;
             let last = bytes.is_empty();
+            let mark = pulse.mark();
             let answer = lane.exchange(asking, Asked::Up(number), bytes, MOST_ANSWER);
-            if answer.await?.is_none() || last {
+            let answer = answer.await?;
+            pulse.heard(mark);
+            if answer.is_none() || last {
                 return Ok(());
             }
         }
@@ -83,7 +105,7 @@ impl Source {
     /// What there is at once, as soon as there is anything, and its number. Empty at the end, once.
     async fn next(&mut self) -> (u64, Bytes) {
         if self.ended {
-            // The other lane says so, and is answered when all is taken.
+            // Another lane says so, and is answered when all is taken.
             pending::<()>().await;
         }
         let mut read = self.read().await;
@@ -120,5 +142,7 @@ async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
+/// The first picture need not wait until connections stand that only what comes behind it needs.
+const LATER: Duration = Duration::from_millis(500);
 /// An answer to a POST says nothing; a page instead of one may.
 const MOST_ANSWER: usize = 64 * 1024;

@@ -8,6 +8,8 @@ use crate::transport::plain::connect;
 enum Does {
     /// Passes on what is asked for as it is, but no answer longer than it is complete before so long.
     HoldBack(Option<Duration>),
+    /// Passes so many bytes of a long answer on, and then keeps the rest.
+    KeepAfter(usize),
     /// Closes after each answer.
     CloseAfterAnswer,
     /// Closes instead of the first answer to every other connection's request, which the server has had.
@@ -66,6 +68,7 @@ async fn relay(
             };
             sleep(how_long).await;
         }
+        Does::KeepAfter(most) if long => return keep_after(viewer, server, most).await,
         Does::CloseAfterAnswer if !long => return one_answer(viewer, server).await,
         Does::LoseAnswers if !long && number % 2 == 1 => {
             let (mut from_viewer, _to_viewer) = viewer.split();
@@ -78,9 +81,21 @@ async fn relay(
             return Ok(());
         }
         Does::Delay(delay) if !long => return delayed(viewer, server, delay).await,
-        Does::HoldBack(_) | Does::CloseAfterAnswer | Does::LoseAnswers | Does::Delay(_) => {}
+        Does::HoldBack(_)
+        | Does::KeepAfter(_)
+        | Does::CloseAfterAnswer
+        | Does::LoseAnswers
+        | Does::Delay(_) => {}
     }
     tokio::io::copy_bidirectional(&mut viewer, &mut server).await?;
+    Ok(())
+}
+
+async fn keep_after(mut viewer: TcpStream, mut server: TcpStream, most: usize) -> io::Result<()> {
+    let mut passed = (&mut server).take(u64::try_from(most).unwrap());
+    tokio::io::copy(&mut passed, &mut viewer).await?;
+    // What it keeps it takes all the same.
+    tokio::io::copy(&mut server, &mut tokio::io::sink()).await?;
     Ok(())
 }
 
@@ -178,9 +193,15 @@ async fn a_box_that_holds_the_long_answer_back_is_given_pieces() {
         let relay = Relay::new(server.addr, Does::HoldBack(held)).await;
         let opener = Arc::new(Opener(relay.addr));
         let deadline = Instant::now() + PATIENCE;
-        let (mut viewer, mode) = connect(opener_of(&opener), "cam", "/cam", deadline)
-            .await
-            .unwrap();
+        let (mut viewer, mode) = connect(
+            opener_of(&opener),
+            "cam",
+            "/cam",
+            &Held::default(),
+            deadline,
+        )
+        .await
+        .unwrap();
         assert_eq!(mode, Mode::Finite);
         viewer.write_all(b"!").await.unwrap();
         let mut end = server.accept().await;
@@ -195,5 +216,59 @@ async fn a_box_that_holds_the_long_answer_back_is_given_pieces() {
         assert!(server.opened.try_recv().is_err());
         drop(viewer);
         gone(opener).await;
+    }
+}
+
+/// So that whoever waits for a page does not give up, some boxes let its beginning through.
+#[tokio::test]
+async fn a_box_that_keeps_all_but_the_first_bytes_of_a_long_answer_is_found_out() {
+    // The head and the preamble alone, and well beyond them.
+    for most in [400, 20_000] {
+        let mut server = Server::new().await;
+        let relay = Relay::new(server.addr, Does::KeepAfter(most)).await;
+        let opener = Arc::new(Opener(relay.addr));
+        let held = Held::default();
+        let deadline = || Instant::now() + PATIENCE;
+        let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
+        let (mut viewer, mode) = asked.unwrap();
+        assert_eq!(mode, Mode::Streamed);
+        viewer.write_all(b"!").await.unwrap();
+        let mut end = server.accept().await;
+        assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
+        let bytes = pattern(60_000);
+        let (mut from, mut to) = tokio::io::split(&mut viewer);
+        let mut came = Vec::new();
+        let says_on = async {
+            loop {
+                if to.write_all(b"?").await.is_err() {
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let says_all = async {
+            // The box takes it all, or it is cut.
+            let _kept = end.write_all(&bytes).await;
+            std::future::pending().await
+        };
+        within(async {
+            tokio::select! {
+                done = from.read_to_end(&mut came) => done.map(drop).unwrap(),
+                () = says_on => {}
+                () = says_all => {}
+            }
+        })
+        .await;
+        assert!(held.is(), "{most}");
+        assert!(came.len() < most && bytes.starts_with(&came), "{most}");
+        let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
+        let (mut viewer, mode) = asked.unwrap();
+        assert_eq!(mode, Mode::Finite);
+        viewer.write_all(b"!").await.unwrap();
+        let mut end = server.accept().await;
+        within(end.write_all(b"all of it")).await.unwrap();
+        let mut all = [0; 9];
+        within(viewer.read_exact(&mut all)).await.unwrap();
+        assert_eq!(&all, b"all of it");
     }
 }

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{Error, begin};
+use super::client::{Error, Held, begin};
 use super::{Mode, Opened, Table, Visit};
 use crate::transport::door::Door;
 use crate::transport::tcp;
@@ -132,7 +132,15 @@ async fn dial(addr: SocketAddr, mode: Mode) -> (DuplexStream, Arc<Opener>) {
     let opener = Arc::new(Opener(addr));
     let open = opener_of(&opener);
     let deadline = Instant::now() + PATIENCE;
-    let end = begin(&Arc::new(open), "cam", "/cam", mode, deadline).await;
+    let end = begin(
+        &Arc::new(open),
+        "cam",
+        "/cam",
+        mode,
+        &Held::default(),
+        deadline,
+    )
+    .await;
     (end.unwrap(), opener)
 }
 

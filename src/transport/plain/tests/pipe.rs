@@ -43,9 +43,15 @@ async fn a_free_way_is_streamed() {
     let mut server = Server::new().await;
     let opener = Arc::new(Opener(server.addr));
     let deadline = Instant::now() + PATIENCE;
-    let (mut viewer, mode) = connect(opener_of(&opener), "cam", "/cam", deadline)
-        .await
-        .unwrap();
+    let (mut viewer, mode) = connect(
+        opener_of(&opener),
+        "cam",
+        "/cam",
+        &Held::default(),
+        deadline,
+    )
+    .await
+    .unwrap();
     assert_eq!(mode, Mode::Streamed);
     viewer.write_all(b"hello").await.unwrap();
     let mut end = server.accept().await;
@@ -115,7 +121,9 @@ async fn who_gives_up_while_it_is_begun_leaves_nothing_behind() {
         let opener = Arc::new(Opener(mute.local_addr().unwrap()));
         let open = Arc::new(opener_of(&opener));
         let soon = Instant::now() + Duration::from_millis(50);
-        let error = begin(&open, "cam", "/cam", mode, soon).await.unwrap_err();
+        let error = begin(&open, "cam", "/cam", mode, &Held::default(), soon)
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Unanswered), "{error}");
         drop(open);
         gone(opener).await;
@@ -142,7 +150,7 @@ async fn what_is_not_ours_is_named_by_status_and_title() {
         let opener = Arc::new(Opener(addr));
         let open = Arc::new(opener_of(&opener));
         let deadline = Instant::now() + PATIENCE;
-        let error = begin(&open, "cam", "/cam", mode, deadline)
+        let error = begin(&open, "cam", "/cam", mode, &Held::default(), deadline)
             .await
             .unwrap_err();
         let text = error.to_string();
@@ -156,9 +164,15 @@ async fn nobody_there_is_told_as_what_opens_says_it() {
     let opener = Arc::new(Opener(shut.local_addr().unwrap()));
     drop(shut);
     let deadline = Instant::now() + PATIENCE;
-    let error = connect(opener_of(&opener), "cam", "/cam", deadline)
-        .await
-        .unwrap_err();
+    let error = connect(
+        opener_of(&opener),
+        "cam",
+        "/cam",
+        &Held::default(),
+        deadline,
+    )
+    .await
+    .unwrap_err();
     assert!(
         matches!(&error, Error::Open(error) if error.kind() == io::ErrorKind::ConnectionRefused),
         "{error}"
@@ -182,9 +196,16 @@ async fn a_page_that_begins_like_ours_is_not_ours() {
     });
     let open = Arc::new(opener_of(&opener));
     let deadline = Instant::now() + PATIENCE;
-    let error = begin(&open, "cam", "/cam", Mode::Streamed, deadline)
-        .await
-        .unwrap_err();
+    let error = begin(
+        &open,
+        "cam",
+        "/cam",
+        Mode::Streamed,
+        &Held::default(),
+        deadline,
+    )
+    .await
+    .unwrap_err();
     assert!(
         matches!(error, Error::Refused { status: 200, .. }),
         "{error}"
