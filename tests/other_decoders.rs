@@ -18,6 +18,11 @@ fn skipped(test: &str, needs: &str) {
     eprintln!("SKIPPED: {test}: needs {needs}");
 }
 
+/// The one that has Pillow, where several are installed (`scripts/test.sh` looks).
+fn python() -> String {
+    std::env::var("TUNNELCAST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
 fn runs(program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program)
         .args(arguments)
@@ -120,7 +125,7 @@ fn saved(jpeg: &[u8]) -> tempfile::NamedTempFile {
 
 #[test]
 fn pillow_reads_joined_pictures_as_we_do() {
-    if !runs("python3", &["-c", "import PIL"]) {
+    if !runs(&python(), &["-c", "import PIL"]) {
         return skipped(
             "pillow_reads_joined_pictures_as_we_do",
             "python3 with Pillow",
@@ -131,7 +136,7 @@ fn pillow_reads_joined_pictures_as_we_do() {
     for (width, height) in SIZES {
         let frame = frame(width, height);
         let file = saved(&join(&frame));
-        let theirs = output("python3", &["-W", "error", "-c", READ], file.path());
+        let theirs = output(&python(), &["-W", "error", "-c", READ], file.path());
         let what = format!("{width}x{height}");
         alike(&rgb(&canvas(&frame)), &theirs, 8, 0.6, &what);
     }

@@ -782,6 +782,8 @@ fn authority(dir: &Path) -> Identity {
     std::fs::write(dir.join("root.pem"), root).unwrap();
     std::fs::write(dir.join("cert.pem"), leaf).unwrap();
     std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(dir.join("key.pem"), own).unwrap();
     Identity::load(&dir.join("cert.pem"), &dir.join("key.pem")).unwrap()
 }
 

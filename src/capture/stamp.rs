@@ -144,11 +144,14 @@ v, c = bits & (1 << 48) - 1, bits >> 48
 print(v if check(v) == c and v else None)
 "#;
 
+    /// The one that has numpy, where several are installed (`scripts/test.sh` looks).
+    fn python() -> String {
+        std::env::var("TUNNELCAST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+    }
+
     #[test]
     fn the_laboratory_reads_it_where_numpy_is_installed() {
-        let numpy = Command::new("python3")
-            .args(["-c", "import numpy"])
-            .output();
+        let numpy = Command::new(python()).args(["-c", "import numpy"]).output();
         if !numpy.is_ok_and(|run| run.status.success()) {
             println!("skipped: python3 with numpy is not installed");
             return;
@@ -156,7 +159,7 @@ print(v if check(v) == c and v else None)
         for time in [1, 0xFFFF_FFFF_FFFF, 0x0123_4567_89AB, 86_400_000_000] {
             let mut picture = Picture::filled(size(), [128; 3]);
             paint(picture.planes_mut()[0], size(), time);
-            let mut python = Command::new("python3")
+            let mut python = Command::new(python())
                 .args(["-c", LABORATORY])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

@@ -111,6 +111,10 @@ impl FromStr for Link {
         }
         let (prefix, stream) = path.rsplit_once('/').unwrap_or(("", path));
         let (pin, token) = secrets(url.fragment().unwrap_or_default())?;
+        // A bare word is more likely the name of a file than that of a server.
+        if !text.contains("://") && stream.is_empty() && pin.is_none() && token.is_none() {
+            return Err(LinkError::Word { word: text.into() });
+        }
         Ok(Self {
             host,
             port,
@@ -218,6 +222,14 @@ pub enum LinkError {
     /// `user@` or `user:password@`.
     #[error("the link names a user; it should look like https://HOST/STREAM#k=...")]
     User,
+    /// A word alone, without anything that links have.
+    #[error(
+        "`{word}` is no link; it should look like https://HOST/STREAM#k=..., as `serve` prints it"
+    )]
+    Word {
+        /// As given.
+        word: String,
+    },
     /// A path that is no stream's name.
     #[error(
         "`{name}` is no name of a stream: up to {MAX_STREAM_NAME} letters, digits, `-`, `_` and `.`"
@@ -325,6 +337,12 @@ mod tests {
                 "rtsp://cam/a",
                 E::Scheme {
                     scheme: "rtsp".into(),
+                },
+            ),
+            (
+                "holiday.mp4",
+                E::Word {
+                    word: "holiday.mp4".into(),
                 },
             ),
             ("https:///a", E::NoHost),

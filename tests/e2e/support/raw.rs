@@ -148,9 +148,9 @@ impl Raw {
         self.session.bytes_received()
     }
 
-    /// The server's media clock at this time; the clocks must be known by now.
-    pub(crate) fn server_time(&self, at: Instant) -> MediaTime {
-        self.session.server_time(at).unwrap()
+    /// What the server's media clock says at this time; `None` before an answer to the first ping has come.
+    pub(crate) fn server_time(&self, at: Instant) -> Option<MediaTime> {
+        self.session.server_time(at)
     }
 
     async fn next(&mut self) -> Event {

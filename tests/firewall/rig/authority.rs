@@ -1,5 +1,7 @@
 //! Certificates as boxes and reverse proxies have them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use rcgen::{
@@ -52,10 +54,16 @@ impl Authority {
         let file = |end: &str, text: &str| net.file(&format!("{name}.{end}"), text);
         Issued {
             cert: file("crt", &cert),
-            key: file("key", &key),
+            key: own(file("key", &key)),
             both: file("pem", &format!("{cert}{}{key}", self.issuer.pem())),
         }
     }
+}
+
+/// Readable by its owner alone, as a server wants a key to be.
+fn own(path: PathBuf) -> PathBuf {
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
 }
 
 /// A server's certificate.
