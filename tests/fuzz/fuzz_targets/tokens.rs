@@ -12,8 +12,8 @@ use tunnelcast::session::{Feed, Output};
 use tunnelcast::trust::{Secret, Token, Tokens};
 use tunnelcast::wire::limits::HEAD_LEN;
 use tunnelcast::wire::{
-    ClientControl, CloseCode, Hello, Message, Proof, PublishInfo, ResumeSecret, SessionId, Text,
-    TokenProof,
+    ClientControl, CloseCode, Hello, Message, Proof, PublishInfo, PublisherKey, ResumeSecret,
+    SessionId, Text, TokenProof,
 };
 
 #[derive(Debug, arbitrary::Arbitrary)]
@@ -78,6 +78,7 @@ fuzz_target!(|input: Input| {
         video: true,
         audio: true,
         take_over: false,
+        key: PublisherKey::from_bytes([0; 16]),
     });
     let hello = Hello {
         versions: vec![1],
