@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::drive::{Beside, Endpoint, Turn};
 use crate::error::Error;
 use crate::hub::Stream;
+use crate::links::place;
 use crate::server::Share;
 use crate::session::server::{Event, Offer, Session};
 use crate::session::{CloseReason, Output, SessionError};
@@ -26,7 +27,7 @@ pub(super) struct End {
     stop: CancellationToken,
     stopping: bool,
     carrier: Carrier,
-    told: mpsc::UnboundedSender<Happened>,
+    taken: Arc<watch::Sender<Pictures>>,
     /// When anything came last.
     heard: Instant,
     one: One,
@@ -49,12 +50,8 @@ impl Drop for One {
     }
 }
 
-/// What happens on a link.
-#[derive(Debug)]
-pub(super) enum Happened {
-    /// The server takes the picture over this link, or no longer.
-    Picture(Carrier, bool),
-}
+/// By carrier: whether the server takes the picture over it.
+pub(super) type Pictures = [bool; 2];
 
 /// What the end of a link means.
 #[derive(Debug)]
@@ -72,7 +69,7 @@ impl End {
         (link, carrier): (&Link, Carrier),
         offer: Offer,
         stream: Arc<Stream>,
-        (told, count): (mpsc::UnboundedSender<Happened>, Arc<AtomicUsize>),
+        (taken, count): (Arc<watch::Sender<Pictures>>, Arc<AtomicUsize>),
         stop: CancellationToken,
         (epoch, now): (Instant, Instant),
     ) -> Self {
@@ -90,7 +87,7 @@ impl End {
             stop,
             stopping: false,
             carrier,
-            told,
+            taken,
             heard: now,
             one: One::of(count),
             reason: None,
@@ -137,8 +134,11 @@ impl End {
     }
 
     fn tell(&self, picture: bool) {
-        // Where nobody listens, all is over.
-        let _over = self.told.send(Happened::Picture(self.carrier, picture));
+        self.taken.send_if_modified(|taken| {
+            let news = taken[place(self.carrier)] != picture;
+            taken[place(self.carrier)] = picture;
+            news
+        });
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::end::{End, Ended, Happened, WORDLESS, ended};
+use super::end::{End, Ended, Pictures, WORDLESS, ended};
 use super::knock::{Answer, Knock};
 use super::schedule::{Output, Schedule};
 use super::{News, Switched};
@@ -42,8 +42,8 @@ pub(super) struct Links {
     ends: JoinSet<(Carrier, u64, Ended)>,
     /// By carrier: how the link there is called, and which it is.
     ways: [Option<(&'static str, u64)>; 2],
-    /// Over which carrier the server takes the picture.
-    pictures: [bool; 2],
+    /// Over which carrier the server takes the picture, as it was last seen.
+    pictures: Pictures,
     over: Option<&'static str>,
     /// Counts links.
     number: u64,
@@ -51,8 +51,8 @@ pub(super) struct Links {
     server: Option<SocketAddr>,
     /// How many there are.
     count: Arc<AtomicUsize>,
-    told: mpsc::UnboundedSender<Happened>,
-    happened: mpsc::UnboundedReceiver<Happened>,
+    /// The same as it is, told by the links.
+    taken: Arc<watch::Sender<Pictures>>,
 }
 
 /// A link that has turned.
@@ -80,7 +80,6 @@ impl Links {
         let key = random().ok_or_else(no_random)?;
         let tracks = stream.tracks();
         let name = info(&stream).ok_or_else(no_random)?.name;
-        let (told, happened) = mpsc::unbounded_channel();
         Ok(Self {
             schedule: Schedule::new(connector.only(), Instant::now()),
             connector,
@@ -99,13 +98,12 @@ impl Links {
             dials: JoinSet::new(),
             ends: JoinSet::new(),
             ways: [None, None],
-            pictures: [false, false],
+            pictures: Pictures::default(),
             over: None,
             number: 0,
             server: None,
             count: Arc::default(),
-            told,
-            happened,
+            taken: Arc::new(watch::Sender::default()),
         })
     }
 
@@ -115,6 +113,7 @@ impl Links {
         let stop = self.stop.clone();
         let mut reached = false;
         let mut local = None;
+        let mut taken = self.taken.subscribe();
         let mut look = time::interval(LOOK);
         look.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -166,8 +165,9 @@ impl Links {
                         self.ended(carrier, number, ended)?;
                     }
                 }
-                Some(Happened::Picture(carrier, taken)) = self.happened.recv() => {
-                    self.picture(carrier, taken);
+                Ok(()) = taken.changed() => {
+                    let now = *taken.borrow_and_update();
+                    self.pictured(now);
                 }
                 _ = look.tick(), if local.is_some() => {
                     let now_at = self.server.and_then(transport::source_towards);
@@ -243,14 +243,14 @@ impl Links {
         let Some(offer) = self.offer() else {
             return;
         };
-        let (stream, told, stop) = (
+        let (stream, taken, stop) = (
             Arc::clone(&self.stream),
-            self.told.clone(),
+            Arc::clone(&self.taken),
             self.stop.child_token(),
         );
         let link = (&there.link, carrier);
         let count = Arc::clone(&self.count);
-        let mut end = End::new(link, offer, stream, (told, count), stop, (self.epoch, now));
+        let mut end = End::new(link, offer, stream, (taken, count), stop, (self.epoch, now));
         take_early(there.early, &mut end, now);
         let (lane, number) = (Lane::new(there.link, INBOX), self.number);
         self.ends.spawn(async move {
@@ -299,6 +299,18 @@ impl Links {
         let seconds = pause.as_secs_f64();
         let words = format!("disconnected: {why}; again in {seconds:.1} s");
         (self.news)(News::Word(words));
+    }
+
+    /// What has changed of over which carriers the server takes the picture; first where it does.
+    fn pictured(&mut self, now: Pictures) {
+        for taken in [true, false] {
+            for carrier in Carrier::ALL {
+                let at = place(carrier);
+                if now[at] == taken && self.pictures[at] != taken {
+                    self.picture(carrier, taken);
+                }
+            }
+        }
     }
 
     /// The server takes the picture over this carrier, or no longer. While it tries one, it takes it over both.

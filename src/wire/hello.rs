@@ -105,7 +105,7 @@ pub struct PublishInfo {
 
 /// Whoever has it is the publisher of a stream, over whatever link. 16 random bytes, base64url without padding on the
 /// wire; never shown.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublisherKey([u8; 16]);
 
@@ -120,16 +120,6 @@ impl PublisherKey {
         &self.0
     }
 }
-
-impl PartialEq for PublisherKey {
-    /// In the same time whatever they are.
-    fn eq(&self, other: &Self) -> bool {
-        let differing = self.0.iter().zip(other.0).map(|(a, b)| a ^ b);
-        differing.fold(0, |all, bits| all | bits) == 0
-    }
-}
-
-impl Eq for PublisherKey {}
 
 impl fmt::Debug for PublisherKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

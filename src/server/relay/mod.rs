@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -190,7 +191,8 @@ impl Relays {
         }
         let mut entries = self.entries();
         if let Some(entry) = entries.get_mut(name) {
-            if entry.key != info.key {
+            let (had, said) = (entry.key.as_bytes(), info.key.as_bytes());
+            if verify_slices_are_equal(had, said).is_err() {
                 entry.is_free_for(info, token, now)?;
                 (entry.key, entry.token) = (info.key.clone(), token);
                 entry.publisher += 1;
