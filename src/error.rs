@@ -51,7 +51,7 @@ pub enum Error {
         /// `HOST:PORT`.
         server: String,
     },
-    /// The doctor found no way that works, and none of them says more.
+    /// No way works, or the one that did was cut, and nobody says more.
     #[error("no way to {server} works: {why}")]
     NoWay {
         /// `HOST:PORT`.

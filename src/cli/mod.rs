@@ -87,6 +87,9 @@ fn parse() -> Result<Arguments, clap::Error> {
     if let Verb::Serve(serve) = &arguments.verb {
         serve.make_sense()?;
     }
+    if let Verb::Token(token) = &arguments.verb {
+        token.make_sense()?;
+    }
     Ok(arguments)
 }
 

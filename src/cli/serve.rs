@@ -209,7 +209,7 @@ fn announce(output: &Output, server: &Server, open: bool) -> Result<(), Error> {
     let mut words = if open || server.link().token.is_some() {
         format!("watch it with\n\n    tunnelcast watch '{link}'\n")
     } else {
-        "the token of the first link to watch was taken back: make another with\n\n    tunnelcast token new --role watch\n"
+        "this server has no link of its own to watch (its token was taken back, or tokens were made before the first start): make one with\n\n    tunnelcast token new --role watch\n"
             .to_owned()
     };
     let publish_link = server.publish_link().map(ToString::to_string);

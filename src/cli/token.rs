@@ -51,7 +51,7 @@ struct New {
     /// Viewers at once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_viewers: Option<u32>,
-    /// The most bits a second to each of its viewers, such as 5M
+    /// The most bits a second to each of its viewers, or from its publisher, such as 5M
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
     /// Whom or what it is for, in your own words
@@ -132,6 +132,27 @@ struct Revoked {
     id: TokenId,
 }
 
+impl Arguments {
+    /// What the options' own rules do not see: a limit that would bind nobody.
+    pub(super) fn make_sense(&self) -> Result<(), clap::Error> {
+        let What::New(new) = &self.what else {
+            return Ok(());
+        };
+        let (role, admin) = (new.role, new.role == Role::Admin);
+        let words = if admin && new.stream != Pattern::any() {
+            "--stream is for other roles: an admin's token is for the whole server".to_owned()
+        } else if new.max_viewers.is_some() && role != Role::Watch {
+            format!("--max-viewers is for the role 'watch', not for '{role}'")
+        } else if new.max_bitrate.is_some() && !matches!(role, Role::Watch | Role::Publish) {
+            format!("--max-bitrate is for the roles 'watch' and 'publish', not for '{role}'")
+        } else {
+            return Ok(());
+        };
+        let kind = clap::error::ErrorKind::ArgumentConflict;
+        Err(clap::Error::raw(kind, format!("{words}\n")))
+    }
+}
+
 pub(super) fn run(arguments: Arguments, output: &Output) -> Result<(), Error> {
     match arguments.what {
         What::New(new) => make(*new, output),
@@ -150,7 +171,7 @@ fn make(new: New, output: &Output) -> Result<(), Error> {
     let token = Token {
         streams: new.stream.clone(),
         name: new.name.clone(),
-        expires: new.ttl.map(|ttl| now.saturating_add(ttl.as_secs())),
+        expires: new.ttl.map(|ttl| now.saturating_add(ttl.as_secs().max(1))),
         max_viewers: new.max_viewers,
         max_bps: new.max_bitrate,
         ..Token::new(&secret, new.role, now)

@@ -7,14 +7,13 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
 use super::connect::{Ask, Connector};
-use super::viewer::Ended;
-use super::viewer::ended;
+use super::list::unfinished;
 use crate::config::{AGENT, Watch};
 use crate::drive::{self, Beside, Endpoint, Turn, take_early};
 use crate::error::Error;
 use crate::media::Role;
 use crate::session::client::{Event, Session, Want};
-use crate::session::{Output, SessionError};
+use crate::session::{CloseReason, Output, SessionError};
 use crate::transport::memory::Memory;
 use crate::wire::{Answer, CloseCode, Command, Text};
 
@@ -59,13 +58,7 @@ pub async fn ctl(
     timeout(WITHIN, run).await.map_err(|_| late())?;
     let answer = match (asking.answer, asking.ended) {
         (Some(answer), _) => answer,
-        (None, Some(Ended::Failed(err))) => return Err(err),
-        (None, Some(Ended::Lost(why) | Ended::Done(why))) => {
-            return Err(Error::NoWay {
-                server: connector.server(),
-                why,
-            });
-        }
+        (None, Some(end)) => return Err(unfinished(&end, connector.server())),
         (None, None) => return Err(late()),
     };
     if answer.code == CloseCode::Done {
@@ -82,7 +75,7 @@ struct Asking {
     session: Session,
     command: Command,
     answer: Option<Answer>,
-    ended: Option<Ended>,
+    ended: Option<CloseReason>,
 }
 
 impl Asking {
@@ -91,7 +84,7 @@ impl Asking {
             Event::Welcome(_) => self.session.command(self.command.clone()),
             Event::Answer(answer) if answer.id == self.command.id => self.answered(*answer, now),
             Event::Closed(reason) => {
-                self.ended = Some(ended(&reason, false));
+                self.ended = Some(reason);
                 return Turn::Closed;
             }
             Event::Answer(_)

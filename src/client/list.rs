@@ -11,7 +11,7 @@ use crate::config::{AGENT, Watch};
 use crate::drive::{self, Beside, Endpoint, Turn, take_early};
 use crate::error::Error;
 use crate::session::client::{Event, Session, Want};
-use crate::session::{Output, SessionError};
+use crate::session::{CloseReason, Output, SessionError};
 use crate::transport::memory::Memory;
 use crate::wire::{CloseCode, StreamInfo, Text};
 
@@ -37,22 +37,38 @@ pub async fn list(config: &Watch, ask: Arc<dyn Ask>) -> Result<Vec<StreamInfo>, 
         let mut look = Look {
             session,
             found: None,
-            failed: None,
+            end: None,
         };
         take_early(there.early, &mut look, Instant::now());
         drive::run(there.link, &mut look).await;
-        if let Some(err) = look.failed {
-            return Err(err);
-        }
-        found = look.found.unwrap_or_default();
+        found = match (look.found, look.end) {
+            (Some(found), _) => found,
+            (None, Some(end)) => return Err(unfinished(&end, connector.server())),
+            (None, None) => Vec::new(),
+        };
     }
     Ok(found)
+}
+
+/// What it means that a session ended before it had what it was made for. Whatever the server says for itself is a refusal,
+/// also one that may be none later.
+pub(super) fn unfinished(end: &CloseReason, server: String) -> Error {
+    match (end, ended(end, false)) {
+        (_, Ended::Failed(err)) => err,
+        (CloseReason::Peer { code, .. }, Ended::Lost(reason) | Ended::Done(reason)) => {
+            Error::Refused {
+                code: *code,
+                reason,
+            }
+        }
+        (_, Ended::Lost(why) | Ended::Done(why)) => Error::NoWay { server, why },
+    }
 }
 
 struct Look {
     session: Session,
     found: Option<Vec<StreamInfo>>,
-    failed: Option<Error>,
+    end: Option<CloseReason>,
 }
 
 impl Endpoint for Look {
@@ -84,15 +100,7 @@ impl Endpoint for Look {
                 Turn::Again
             }
             Output::Event(Event::Closed(reason)) => {
-                if self.found.is_none() {
-                    self.failed = Some(match ended(&reason, false) {
-                        Ended::Failed(err) => err,
-                        Ended::Lost(why) | Ended::Done(why) => Error::Refused {
-                            code: CloseCode::Busy,
-                            reason: why,
-                        },
-                    });
-                }
+                self.end = Some(reason);
                 Turn::Closed
             }
             Output::Event(_) => Turn::Again,

@@ -73,6 +73,8 @@ pub(super) struct Who {
 pub(super) struct Shown {
     pub(super) stream: Option<String>,
     pub(super) transport: &'static str,
+    /// Over so many links.
+    over: usize,
 }
 
 impl Groups {
@@ -201,16 +203,26 @@ impl Group {
         self.id
     }
 
-    /// He watches this over this way, with or without its picture; whether that is news.
+    /// One more link of his has this for him, this way, with or without its picture; whether that is news.
     pub(super) fn watches(&self, stream: &str, transport: &'static str, video: bool) -> bool {
         let first = !self.watching.swap(true, Ordering::Relaxed);
         let mut shown = lock(&self.shown);
         shown.stream = Some(stream.to_owned());
+        shown.over += 1;
         let news = first || (video && shown.transport != transport);
         if news {
             shown.transport = transport;
         }
         news
+    }
+
+    /// One link less has anything for him.
+    pub(super) fn stops(&self) {
+        let mut shown = lock(&self.shown);
+        shown.over = shown.over.saturating_sub(1);
+        if shown.over == 0 {
+            shown.stream = None;
+        }
     }
 
     /// What he watches.
@@ -360,5 +372,19 @@ mod tests {
         assert!(!group.watches("cam", "tls", false));
         assert!(group.watches("cam", "tls", true));
         assert!(!group.watches("cam", "tls", true));
+    }
+
+    #[test]
+    fn who_has_stopped_on_all_his_links_watches_nothing() {
+        let groups = Groups::new(1);
+        let group = enter(&groups, 1, now()).unwrap();
+        group.watches("cam", "quic", true);
+        group.watches("cam", "tls", false);
+        group.stops();
+        assert_eq!(group.shown().stream.as_deref(), Some("cam"));
+        group.stops();
+        assert_eq!(group.shown().stream, None);
+        group.watches("door", "quic", true);
+        assert_eq!(group.shown().stream.as_deref(), Some("door"));
     }
 }

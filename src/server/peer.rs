@@ -160,6 +160,8 @@ impl Peer {
                         self.admit(&group.who().pass, now);
                     }
                     None => {
+                        let token = hello.token.as_ref().map(|said| said.id);
+                        self.note("refused", token, "there is no place");
                         self.groups.sends_away();
                         self.session.close(CloseCode::Busy, now);
                     }
@@ -169,8 +171,10 @@ impl Peer {
                 if let Some(info) = &hello.publish {
                     self.publishes(info, pass, now);
                 } else {
-                    let words = Text::new("the hello does not say what is to be published");
-                    self.session.refuse(CloseCode::Misbehaved, words, now);
+                    let words = "the hello does not say what is to be published";
+                    self.note("refused", pass.token(), words);
+                    self.session
+                        .refuse(CloseCode::Misbehaved, Text::new(words), now);
                 }
             }
             Role::Control | Role::Admin => {
@@ -251,7 +255,9 @@ impl Peer {
     }
 
     fn refuse(&mut self, refusal: Refusal, said: Option<&TokenProof>, now: Instant) {
-        self.note("refused", said.map(|said| said.id), &refusal.words);
+        if !refusal.quiet {
+            self.note("refused", said.map(|said| said.id), &refusal.words);
+        }
         let (code, words) = (refusal.code, Text::new(&refusal.words));
         match refusal.wait {
             Some((wait, place)) => self.no = Some((now + wait, code, words, place)),
@@ -274,7 +280,8 @@ impl Peer {
             let group = group.as_ref().map(|group| &group.who().pass);
             if let Some(pass) = group.or(own.as_ref()) {
                 self.until = self.gate.until(pass, now);
-                if let Some(refusal) = self.gate.over(pass) {
+                if let Some(refusal) = self.gate.over(pass).filter(|_| !self.sent_away) {
+                    self.sent_away = true;
                     self.note("cut", pass.token(), &refusal.words);
                     let words = Text::new(&refusal.words);
                     self.session.refuse(refusal.code, words, now);
@@ -283,11 +290,15 @@ impl Peer {
             }
             self.pass = own;
         }
-        let group = self.group.as_ref();
-        if !self.sent_away && group.is_some_and(|group| group.dismissed().is_cancelled()) {
+        if let Some(group) = self.group.clone()
+            && !self.sent_away
+            && group.dismissed().is_cancelled()
+        {
             self.sent_away = true;
-            let words = Text::new("the server's owner has sent you away");
-            self.session.refuse(CloseCode::Dismissed, words, now);
+            let words = "the server's owner has sent you away";
+            self.note("cut", group.who().pass.token(), words);
+            self.session
+                .refuse(CloseCode::Dismissed, Text::new(words), now);
         }
     }
 
@@ -308,6 +319,7 @@ impl Peer {
             server::Event::Hello(hello) => self.hello(&hello, now),
             server::Event::Subscribed(wanted) => {
                 if let Some(stream) = self.hub.stream(wanted.stream.as_str()) {
+                    self.stops_watching();
                     self.share = Some(Share::new(stream, &wanted));
                     self.viewer.stream = Some(wanted.stream.as_str().to_owned());
                     let (name, over) = (wanted.stream.as_str(), self.viewer.transport);
@@ -317,7 +329,7 @@ impl Peer {
                     }
                 }
             }
-            server::Event::Unsubscribed => self.share = None,
+            server::Event::Unsubscribed => self.stops_watching(),
             server::Event::Step { step, steps } => {
                 info!(step, steps, "another picture");
                 (self.viewer.step, self.viewer.steps) = (Some(step), Some(steps));
@@ -327,7 +339,7 @@ impl Peer {
             server::Event::Command(command) => self.command(&command, now),
             server::Event::Report(report) => trace!(?report, "report"),
             server::Event::Closed(reason) => {
-                self.share = None;
+                self.stops_watching();
                 match &reason {
                     CloseReason::Failed(err) => self.groups.misbehaved(err),
                     CloseReason::Cut | CloseReason::Silent => info!(?reason, "lost"),
@@ -343,6 +355,15 @@ impl Peer {
             }
         }
         Turn::Again
+    }
+
+    /// Nothing is sent over this link any more.
+    fn stops_watching(&mut self) {
+        if self.share.take().is_some()
+            && let Some(group) = &self.group
+        {
+            group.stops();
+        }
     }
 
     fn tell(&mut self, state: &'static str, reason: Option<String>) {

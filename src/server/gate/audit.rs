@@ -12,11 +12,14 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{info, warn};
 
 use crate::media::{Role, TokenId};
+use crate::transport::Seldom;
 
 /// Where the lines go: to the log, and to a file where one is named.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Audit {
     file: Option<Writer>,
+    /// Of lines that were left out.
+    left_out: Seldom,
 }
 
 #[derive(Debug)]
@@ -59,10 +62,12 @@ impl Audit {
         let file = options.open(path)?;
         let (lines, taken) = sync_channel::<String>(BACKLOG);
         let write = move || {
-            let mut file: File = file;
+            let (mut file, failed): (File, _) = (file, Seldom::default());
             while let Ok(line) = taken.recv() {
-                if let Err(err) = file.write_all(line.as_bytes()) {
-                    warn!(%err, "the audit log cannot be written");
+                if let Err(err) = file.write_all(line.as_bytes())
+                    && let Some(times) = failed.now()
+                {
+                    warn!(%err, times, "the audit log cannot be written");
                 }
             }
         };
@@ -72,6 +77,7 @@ impl Audit {
                 lines: Some(lines),
                 thread: Some(thread),
             }),
+            left_out: Seldom::default(),
         })
     }
 
@@ -97,8 +103,13 @@ impl Audit {
             record,
         });
         let Ok(line) = line else { return };
-        if let Err(TrySendError::Full(_)) = lines.try_send(line + "\n") {
-            warn!("the audit log is written too slowly: a line was left out");
+        if let Err(TrySendError::Full(_)) = lines.try_send(line + "\n")
+            && let Some(times) = self.left_out.now()
+        {
+            warn!(
+                times,
+                "the audit log is written too slowly: lines were left out"
+            );
         }
     }
 }

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 pub(super) use self::audit::{Audit, Record};
 use self::knocks::Knocks;
 use crate::media::{Pattern, Role, TokenId};
-use crate::transport::Exporter;
+use crate::transport::{Exporter, Seldom};
 use crate::trust::{Stamp, StoredKey, Token, TokenStore, Tokens, TrustError};
 use crate::wire::{CloseCode, Hello};
 
@@ -32,6 +32,8 @@ pub(super) struct Gate {
     knocks: Mutex<Knocks>,
     /// The file as it was when it was last looked at.
     seen: Mutex<Option<Stamp>>,
+    /// Of those times when it could not be read.
+    unread: Seldom,
     /// Viewers at once, by token.
     seats: Arc<Mutex<HashMap<TokenId, u32>>>,
     /// Who may be kept waiting for an answer; more are answered at once, so that nobody fills the house by waiting.
@@ -62,6 +64,8 @@ pub(super) struct Refusal {
     pub(super) code: CloseCode,
     /// For a person: why, and what to try.
     pub(super) words: String,
+    /// It is one of very many, and need not be taken down.
+    pub(super) quiet: bool,
     /// How long he is to wait for it, and his right to wait.
     pub(super) wait: Option<(Duration, OwnedSemaphorePermit)>,
 }
@@ -71,6 +75,7 @@ impl Refusal {
         Self {
             code,
             words: words.into(),
+            quiet: false,
             wait: None,
         }
     }
@@ -84,6 +89,7 @@ impl Gate {
             tokens: watch::Sender::new(Arc::new(tokens)),
             knocks: Mutex::default(),
             seen: Mutex::default(),
+            unread: Seldom::default(),
             seats: Arc::default(),
             waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             audit,
@@ -102,15 +108,23 @@ impl Gate {
         if self.open && hello.role == Role::Watch {
             return Ok(Pass::for_anybody());
         }
-        if let Some(left) = lock(&self.knocks).shut(addr, now) {
+        let role = hello.role;
+        // Who has a good token is let in also where somebody else at his address guesses.
+        let known = self.known(hello, exporter);
+        if known.is_none()
+            && let Some(left) = lock(&self.knocks).shut(addr, now)
+        {
             let words = format!(
                 "too many wrong tokens came from your address: try again in {} s",
                 left.as_secs() + 1
             );
-            return Err(Refusal::new(CloseCode::Busy, words));
+            let refusal = Refusal::new(CloseCode::Busy, words);
+            return Err(Refusal {
+                quiet: true,
+                ..refusal
+            });
         }
-        let role = hello.role;
-        let Some(token) = self.proven(hello, exporter) else {
+        let Some(token) = known.or_else(|| self.made_lately(hello, exporter)) else {
             let words = if hello.token.is_none() {
                 format!(
                     "it wants a token with the role '{role}', and the link has none: copy the link whole, with all that follows #, or ask its owner for one"
@@ -157,16 +171,15 @@ impl Gate {
         })
     }
 
-    /// The token that is proven, if one is. It may have been made a moment ago.
-    fn proven(&self, hello: &Hello, exporter: Option<Exporter>) -> Option<Token> {
-        let known = self.known(hello, exporter);
-        if known.is_none() && hello.token.is_some() && self.look() {
-            return self.known(hello, exporter);
-        }
-        known
+    /// The token that is proven, if it was made a moment ago.
+    fn made_lately(&self, hello: &Hello, exporter: Option<Exporter>) -> Option<Token> {
+        hello.token.as_ref()?;
+        // Somebody else may have read it meanwhile, so that this has nothing new.
+        self.look();
+        self.known(hello, exporter)
     }
 
-    /// The same by what was read last. Whether it is unknown or the proof is wrong takes the same work.
+    /// The token that is proven, by what was read last. Whether it is unknown or the proof is wrong takes the same work.
     fn known(&self, hello: &Hello, exporter: Option<Exporter>) -> Option<Token> {
         let (proof, channel) = (hello.token.as_ref()?, exporter?);
         let tokens = Arc::clone(&self.tokens.borrow());
@@ -288,20 +301,19 @@ impl Gate {
         }
     }
 
-    /// Reads the tokens again if their file is another than it was; whether there was anything new. What cannot be read
-    /// changes nothing.
-    fn look(&self) -> bool {
+    /// Reads the tokens again if their file is another than it was. What cannot be read changes nothing.
+    fn look(&self) {
         let Some(store) = &self.store else {
-            return false;
+            return;
         };
         let mut seen = lock(&self.seen);
         let now = store.stamp();
         if *seen == now {
-            return false;
+            return;
         }
-        *seen = now;
         match store.read() {
             Ok(Some(tokens)) => {
+                *seen = now;
                 info!(tokens = tokens.iter().count(), "the tokens are read");
                 self.tokens.send_if_modified(|had| {
                     let news = **had != tokens;
@@ -309,18 +321,20 @@ impl Gate {
                         *had = Arc::new(tokens);
                     }
                     news
-                })
+                });
             }
             Ok(None) => {
+                *seen = now;
                 warn!(
                     path = %store.path().display(),
                     "the file of the tokens is gone: those that were read last stay good until the server ends"
                 );
-                false
             }
+            // What was mended need not look different, so it is read again and again.
             Err(err) => {
-                warn!(%err, "the tokens that were read last stay good until this is mended");
-                false
+                if let Some(times) = self.unread.now() {
+                    warn!(%err, times, "the tokens that were read last stay good until this is mended");
+                }
             }
         }
     }

@@ -100,11 +100,16 @@ fn guessing_costs_the_guesser_alone() {
     let waits: Vec<_> = waiting.iter().map(|(wait, _)| *wait).collect();
     assert_eq!(waits.len(), 20);
     assert!(waits.is_sorted());
-    let shut = gate.ask(&good, Some(CHANNEL), addr(1), t0).unwrap_err();
+    let shut = gate.ask(&wrong, Some(CHANNEL), addr(1), t0).unwrap_err();
     assert_eq!(shut.code, CloseCode::Busy);
-    assert!(gate.ask(&good, Some(CHANNEL), addr(2), t0).is_ok());
+    assert!(shut.wait.is_none());
+    // His neighbours behind the same address, and everybody elsewhere.
+    assert!(gate.ask(&good, Some(CHANNEL), addr(1), t0).is_ok());
+    let elsewhere = gate.ask(&wrong, Some(CHANNEL), addr(2), t0).unwrap_err();
+    assert_eq!(elsewhere.code, CloseCode::Unauthorized);
     let later = t0 + Duration::from_secs(61);
-    assert!(gate.ask(&good, Some(CHANNEL), addr(1), later).is_ok());
+    let again = gate.ask(&wrong, Some(CHANNEL), addr(1), later).unwrap_err();
+    assert_eq!(again.code, CloseCode::Unauthorized);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::server::share::source;
 use crate::{
     config::AGENT,
     media::{Role, TokenId},
-    server::groups::Group,
+    server::{gate::Pass, groups::Group},
     trust::TrustError,
     wire::{
         Answer, CloseCode, Command, ServerInfo, StreamStatus, Text, ViewerStatus,
@@ -158,10 +158,10 @@ impl Peer {
                 *watched.entry(stream).or_default() += 1;
             }
         }
-        let (all, skip) = (
-            self.hub.streams(),
-            usize::try_from(from).unwrap_or(usize::MAX),
-        );
+        let pattern = self.pass.as_ref().map(Pass::streams);
+        let mut all = self.hub.streams();
+        all.retain(|stream| pattern.as_ref().is_some_and(|it| it.matches(stream.name())));
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
         let streams = all.iter().skip(skip).take(MAX_LISTED_STREAMS);
         let streams: Vec<StreamStatus> = streams
             .filter_map(|stream| {

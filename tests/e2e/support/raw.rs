@@ -67,6 +67,11 @@ impl Raw {
             audio,
             ..Want::default()
         };
+        Self::knock(link, want).await
+    }
+
+    /// Says that it wants this, whatever it is.
+    pub(crate) async fn knock(link: &trust::Link, want: Want) -> Self {
         let mut session = Session::new(want, Instant::now());
         let opening = session.opening(Instant::now()).unwrap();
         let token = link.token.as_deref().map(|token| token.parse().unwrap());
