@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
+use super::Rights;
 use super::assemble::Clocks;
 use super::side::SideOf;
 use crate::config::AGENT;
@@ -43,7 +43,7 @@ struct Side {
     kind: Kind,
     addr: SocketAddr,
     pass: Pass,
-    _place: Option<OwnedSemaphorePermit>,
+    _rights: Rights,
 }
 
 impl Pair {
@@ -66,7 +66,7 @@ impl Pair {
     pub(super) fn add(
         &mut self,
         (kind, addr): (Kind, SocketAddr),
-        (pass, place_of): (Pass, Option<OwnedSemaphorePermit>),
+        (pass, rights): (Pass, Rights),
         wanted: bool,
         now: Instant,
     ) {
@@ -81,7 +81,7 @@ impl Pair {
             kind,
             addr,
             pass,
-            _place: place_of,
+            _rights: rights,
         });
         self.heard = Some(now);
         if !wanted {
