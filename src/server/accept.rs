@@ -1,5 +1,6 @@
 //! Taking connections of every kind through their handshakes, each in a task of its own.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,13 +31,14 @@ pub(super) async fn accept(
         };
         let span = info_span!("viewer", addr = %incoming.peer());
         let seat = incoming.seat();
-        let handshakes = upgrade(incoming, shared.identity.clone(), shared.bounds.handshake);
+        let (identity, within) = (shared.identity.clone(), shared.bounds.handshake);
+        let handshakes = Box::pin(upgrade(incoming, identity, within));
         // Over this connection sessions may have to hear goodbye.
         let (stop, table) = (shared.stop.clone(), table.clone());
-        let stopped = async move {
+        let stopped = Box::pin(async move {
             stop.cancelled().await;
             table.idle().await;
-        };
+        });
         let admitted = admit(handshakes, stopped, Some(seat), Arc::clone(&shared));
         tasks.spawn(admitted.instrument(span));
     }
@@ -59,8 +61,8 @@ pub(super) async fn accept_plain(
         let span = info_span!("viewer", addr = %opened.peer);
         let sealed = shared.identity.sealed_server_config();
         let within = shared.bounds.handshake;
-        let handshake = async move { opened.seal(sealed, within).await.map(Some) };
-        let stopped = shared.stop.clone().cancelled_owned();
+        let handshake = Box::pin(async move { opened.seal(sealed, within).await.map(Some) });
+        let stopped = Box::pin(shared.stop.clone().cancelled_owned());
         // Its connections have seats.
         tasks.spawn(admit(handshake, stopped, None, Arc::clone(&shared)).instrument(span));
     }
@@ -75,8 +77,8 @@ pub(super) async fn accept_quic(endpoint: quic::Endpoint, shared: Arc<Shared>, t
         };
         let span = info_span!("viewer", addr = %incoming.peer());
         let (seat, within) = (incoming.seat(), shared.bounds.handshake);
-        let handshake = async move { incoming.handshake(within).await.map(Some) };
-        let stopped = shared.stop.clone().cancelled_owned();
+        let handshake = Box::pin(async move { incoming.handshake(within).await.map(Some) });
+        let stopped = Box::pin(shared.stop.clone().cancelled_owned());
         let admitted = admit(handshake, stopped, Some(seat), Arc::clone(&shared));
         tasks.spawn(admitted.instrument(span));
     }
@@ -100,22 +102,18 @@ async fn upgrade(
 }
 
 /// Waits for `handshakes`, until it is `stopped`; a viewer becomes a session. The seat is kept until all is over.
+///
+/// Both are in boxes, since they take more room than a session, which may last for days.
 async fn admit(
-    handshakes: impl Future<Output = Result<Option<Link>, AcceptError>>,
-    stopped: impl Future<Output = ()>,
+    handshakes: Pin<Box<impl Future<Output = Result<Option<Link>, AcceptError>>>>,
+    stopped: Pin<Box<impl Future<Output = ()>>>,
     seat: Option<Arc<Seat>>,
     shared: Arc<Shared>,
 ) {
-    // Boxed, since they take more room than a session, which may last for days.
-    let handshakes = Box::pin(async {
-        tokio::select! {
-            biased;
-            admitted = handshakes => Some(admitted),
-            () = stopped => None,
-        }
-    });
-    let Some(admitted) = handshakes.await else {
-        return;
+    let admitted = tokio::select! {
+        biased;
+        admitted = handshakes => admitted,
+        () = stopped => return,
     };
     match admitted {
         Ok(Some(link)) => serve(link, seat, &shared).await,

@@ -219,7 +219,7 @@ async fn pass(server: &Server, seen: &Seen, visit: Duration) {
     while !seen.over.load(Ordering::Relaxed) {
         let number = seen.visits.fetch_add(1, Ordering::Relaxed);
         let way = usize::try_from(number).map_or(Kind::Tls, |number| Kind::ALL[number % 4]);
-        let own = number % 3 == 0;
+        let own = number.is_multiple_of(3);
         let link = match number % 3 {
             0 => server.link().clone(),
             1 => server.link_to(STREAMS[0]),
@@ -239,7 +239,7 @@ async fn pass(server: &Server, seen: &Seen, visit: Duration) {
             let viewer = Viewer::come(&link, way, picture(&link)?, see).await?;
             let leave = async {
                 time::sleep(visit).await;
-                if number % 5 == 0 {
+                if number.is_multiple_of(5) {
                     deaf.store(true, Ordering::Relaxed);
                     pending::<()>().await;
                 }
@@ -247,7 +247,11 @@ async fn pass(server: &Server, seen: &Seen, visit: Duration) {
             viewer.watch(&deaf, leave).await
         };
         // He who is not gone by then goes without a word.
-        let longest = if number % 2 == 0 { visit } else { visit * 2 };
+        let longest = if number.is_multiple_of(2) {
+            visit
+        } else {
+            visit * 2
+        };
         let gone = time::timeout(longest, stays).await;
         if frames.load(Ordering::Relaxed) == 0 {
             seen.in_vain.fetch_add(1, Ordering::Relaxed);
