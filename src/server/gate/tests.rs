@@ -245,11 +245,13 @@ async fn the_list_is_read_when_it_is_said_also_where_its_file_looks_as_it_did() 
     gate.look();
     let mut changes = gate.changes();
     assert!(changes.borrow_and_update().find(watch).is_some());
-    let following = tokio::spawn(Arc::clone(&gate).follow(hears, stop.clone()));
-    said.send_replace(1);
-    let changed = time::timeout(Duration::from_secs(60), changes.changed());
-    changed.await.unwrap().unwrap();
-    assert!(changes.borrow_and_update().find(watch).is_none());
-    stop.cancel();
-    following.await.unwrap();
+    let following = Arc::clone(&gate).follow(hears, stop.clone());
+    let reading = async {
+        said.send_replace(1);
+        let changed = time::timeout(Duration::from_secs(60), changes.changed());
+        changed.await.unwrap().unwrap();
+        assert!(changes.borrow_and_update().find(watch).is_none());
+        stop.cancel();
+    };
+    tokio::join!(following, reading);
 }
