@@ -171,6 +171,7 @@ impl Pair {
     /// The link of this carrier is closed; whether it was the last.
     pub(super) fn gone(&mut self, carrier: Carrier, now: Instant) -> bool {
         self.sides[place(carrier)] = None;
+        self.merge.give_up(carrier);
         if let Some(moves) = &mut self.moves {
             moves.handle(moves::Event::Gone(carrier), now);
         }
@@ -263,6 +264,7 @@ impl Pair {
                 self.subscribe(carrier, true);
             }
             moves::Output::Drop(carrier) => {
+                self.merge.give_up(carrier);
                 if let Some(side) = &mut self.sides[place(carrier)] {
                     side.session.close(CloseCode::Done, now);
                 }
