@@ -2,6 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+/// What a token lets one link bring.
+#[derive(Debug, Default)]
+pub(super) struct Allowance {
+    max_bps: Option<u64>,
+    bytes: Option<Purse>,
+}
+
 /// Purses that fill with time.
 #[derive(Debug)]
 pub(super) struct Thrift {
@@ -45,10 +52,34 @@ impl Thrift {
     }
 }
 
+impl Allowance {
+    /// So many bits a second from now on; what was spent of the same stays spent.
+    pub(super) fn set(&mut self, max_bps: Option<u64>, now: Instant) {
+        if self.max_bps == max_bps {
+            return;
+        }
+        self.max_bps = max_bps;
+        self.bytes = max_bps.map(|bps| {
+            let rate = (bps / 8).saturating_add(bps / 32 + BESIDE);
+            let most = rate.saturating_mul(HELD_UP).saturating_add(ONE_PICTURE);
+            Purse::of(rate, most, now)
+        });
+    }
+
+    /// So many bytes came; whether that is within it.
+    pub(super) fn spend(&mut self, bytes: usize, now: Instant) -> bool {
+        let purse = self.bytes.as_mut();
+        purse.is_none_or(|purse| purse.spend(count(bytes), now))
+    }
+}
+
 impl Purse {
     /// Full, which is half a second's worth.
     const fn new(rate: u64, now: Instant) -> Self {
-        let most = rate / 2;
+        Self::of(rate, rate / 2, now)
+    }
+
+    const fn of(rate: u64, most: u64, now: Instant) -> Self {
         Self {
             has: most,
             most,
@@ -58,13 +89,17 @@ impl Purse {
     }
 
     fn spend(&mut self, price: u64, now: Instant) -> bool {
-        let passed = now
-            .saturating_duration_since(self.at)
-            .min(Duration::from_secs(1));
-        let earned = self.rate * u64::try_from(passed.as_micros()).unwrap_or(0) / 1_000_000;
+        let passed = now.saturating_duration_since(self.at).min(LONGEST);
+        let passed = u64::try_from(passed.as_micros()).unwrap_or(0);
+        let earned = self.rate.saturating_mul(passed) / MICROS;
         if earned > 0 {
-            self.at = now;
-            self.has = (self.has + earned).min(self.most);
+            // What is too little for a whole one goes on to be earned.
+            let took = earned.saturating_mul(MICROS).div_ceil(self.rate);
+            self.at = match passed == took || earned >= self.most {
+                true => now,
+                false => self.at + Duration::from_micros(took),
+            };
+            self.has = self.has.saturating_add(earned).min(self.most);
         }
         let affords = self.has >= price;
         if affords {
@@ -73,6 +108,16 @@ impl Purse {
         affords
     }
 }
+
+/// No purse takes longer than this to be full.
+const LONGEST: Duration = Duration::from_secs(3600);
+const MICROS: u64 = 1_000_000;
+/// Bytes a second: sound is sent whatever the rate is, Opus of 128 kbit/s with what is around it.
+const BESIDE: u64 = 24_000;
+/// Seconds' worth that a way may hold up and bring at once.
+const HELD_UP: u64 = 4;
+/// Whoever sends at a rate may begin a picture that is above it.
+const ONE_PICTURE: u64 = 1 << 20;
 
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
@@ -116,5 +161,35 @@ mod tests {
         assert!(flood.count() * 8000 <= 600_000);
         let flood = (0..100_000).filter(|n| thrift.affords_change(60_000, at(20_000_000 + n * 10)));
         assert!(flood.count() <= 20);
+    }
+
+    #[test]
+    fn a_link_brings_what_its_token_says_and_no_more_for_long() {
+        let t0 = start();
+        let at = |us: u64| t0 + Duration::from_micros(us);
+        let mut endless = Allowance::default();
+        assert!(endless.spend(usize::MAX, t0));
+        let mut allowance = Allowance::default();
+        allowance.set(Some(800_000), t0);
+        // 100,000 bytes a second in small pieces, for ten minutes; and once all that a way has held up for 3 s.
+        for n in 0..120_000 {
+            assert!(allowance.spend(500, at(n * 5000)), "{n}");
+        }
+        let mut now = 603_000_000;
+        assert!(allowance.spend(300_000, at(now)));
+        // Three times as much, over another link each second.
+        let mut came = 0;
+        while allowance.spend(1000, at(now)) {
+            if came % 300_000 == 0 {
+                allowance.set(Some(800_000), at(now));
+            }
+            came += 1000;
+            now += 3333;
+        }
+        let seconds = came / 300_000;
+        println!("sent away after {seconds} s");
+        assert!((8..15).contains(&seconds));
+        allowance.set(Some(u64::MAX), at(now));
+        assert!(allowance.spend(1 << 40, at(now)) && allowance.spend(1 << 40, at(now + 1)));
     }
 }
