@@ -267,7 +267,8 @@ fn bare_ends_of_large_frames_cost_no_more_than_any_picture() {
         looked += u64::from(before != after && after.is_some_and(|after| after.1.is_some()));
     }
     // Two purses of 800,000 cells a second, each half full at first.
-    let paid = (bench.now - start).as_micros() as u64 * 8 / 10 + 400_000;
+    let passed = u64::try_from((bench.now - start).as_micros()).unwrap();
+    let paid = passed * 8 / 10 + 400_000;
     println!("{begun} begun and {looked} looked at, for {paid} cells each");
     assert!(begun > 2 && begun * cells <= paid);
     assert!(looked > 2 && looked * cells <= paid);
