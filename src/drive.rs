@@ -64,7 +64,7 @@ pub enum Turn {
     Idle(Option<Instant>),
     /// The session is over.
     Closed,
-    /// The session is over, and the link is not: another endpoint goes on with it.
+    /// The link is given back: another endpoint goes on with it, or this one once something was done to the link.
     Left,
 }
 
@@ -75,7 +75,7 @@ pub enum Drained {
     Idle(Option<Instant>),
     /// The session is over, and the link with it.
     Over,
-    /// The session is over; see [`Turn::Left`].
+    /// See [`Turn::Left`].
     Left,
 }
 
@@ -104,7 +104,7 @@ pub struct Early {
 }
 
 /// Runs `endpoint` over `link` until the session is over, which the endpoint learns with its reason. Then the link is
-/// shut down, or given back where the endpoint has [left](Turn::Left) it.
+/// shut down; it is given back where the endpoint has [left](Turn::Left) it.
 pub async fn run<E: Endpoint>(link: Link, endpoint: &mut E) -> Option<Lane> {
     go_on(Lane::new(link, E::INBOX), endpoint).await
 }

@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// The link names no stream, and nobody has chosen one.
     #[error(
-        "the link names no stream: put one of those that there are behind the host, as in https://HOST/NAME#k=..."
+        "the link names no stream: put one of those names into your link, before the #: https://HOST/NAME#..."
     )]
     Unnamed,
     /// Neither the link nor an option names the stream.

@@ -14,12 +14,13 @@ pub(super) fn choose(runtime: &Runtime, config: Watch, output: &Output) -> Resul
         return Ok(config);
     }
     let streams = runtime.block_on(client::list(&config, Arc::new(Terminal)))?;
-    let asked = output.is_terminal() && io::stdin().is_terminal();
+    // The question is on standard error.
+    let asked = output.is_terminal() && io::stdin().is_terminal() && io::stderr().is_terminal();
     let chosen = match &streams[..] {
         [only] if asked => only.name.as_str().to_owned(),
         [_, ..] if asked => ask(&streams).ok_or(Error::Unnamed)?,
         _ => {
-            tell(output, &config.link, &streams)?;
+            tell(output, &streams)?;
             return Err(Error::Unnamed);
         }
     };
@@ -66,27 +67,20 @@ fn pick<'a>(streams: &'a [StreamInfo], answer: &str) -> Option<&'a StreamInfo> {
     numbered.or_else(|| streams.iter().find(|stream| stream.name.as_str() == answer))
 }
 
-fn tell(output: &Output, link: &Link, streams: &[StreamInfo]) -> Result<(), Error> {
-    let lines = streams.iter().map(|stream| {
-        let link = Link {
-            stream: stream.name.as_str().to_owned(),
-            // It is a secret, and whoever runs this has it.
-            token: None,
-            ..link.clone()
-        };
-        format!("{}{}  {link}", stream.name.as_str(), made_of(stream))
-    });
-    let words: Vec<String> = lines.collect();
-    let words = if words.is_empty() {
-        "there is no stream at the moment".to_owned()
-    } else {
-        words.join("\n")
-    };
-    output.event(
-        "streams",
-        &serde_json::json!({ "streams": streams }),
-        &words,
-    )
+fn tell(output: &Output, streams: &[StreamInfo]) -> Result<(), Error> {
+    let fields = serde_json::json!({ "streams": streams });
+    output.event("streams", &fields, &listed(streams))
+}
+
+/// Their names: a link would lack its token, which is a secret and is not shown.
+fn listed(streams: &[StreamInfo]) -> String {
+    if streams.is_empty() {
+        return "there is no stream at the moment".to_owned();
+    }
+    let lines = streams
+        .iter()
+        .map(|stream| format!("{}{}", stream.name.as_str(), made_of(stream)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 const fn made_of(stream: &StreamInfo) -> &'static str {
@@ -100,6 +94,23 @@ const fn made_of(stream: &StreamInfo) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_listed_and_no_link_that_would_not_do() {
+        let stream = |name: &str, video, audio| StreamInfo {
+            name: name.parse().unwrap(),
+            video,
+            audio,
+        };
+        let streams = [
+            stream("attic", true, true),
+            stream("door", true, false),
+            stream("hall", false, true),
+        ];
+        let words = "attic\ndoor (no sound)\nhall (sound only)";
+        assert_eq!(listed(&streams), words);
+        assert_eq!(listed(&[]), "there is no stream at the moment");
+    }
 
     #[test]
     fn a_stream_is_chosen_by_its_number_or_its_name() {

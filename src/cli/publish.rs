@@ -152,7 +152,7 @@ fn say(output: &Output, name: &str, news: &News) -> Result<(), Error> {
             output.event("closed", &serde_json::json!({ "reason": reason }), "")
         }
         // A line for a person comes beside it.
-        News::Lost { .. } => Ok(()),
+        News::Lost { why } => output.event("lost", &serde_json::json!({ "why": why }), ""),
         News::Word(word) => {
             output.note(word);
             Ok(())

@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::media::RungId;
 use crate::session::client::{Event, Sounds};
 use crate::transport::Carrier;
@@ -29,6 +31,10 @@ struct Fetch {
     subscribed: bool,
     /// What came of the picture, where it is not seen before it is complete.
     kept: Vec<Event>,
+    /// What that takes.
+    weight: usize,
+    /// The end of the picture is there.
+    whole: bool,
 }
 
 impl Default for Merge {
@@ -63,7 +69,14 @@ impl Merge {
             older,
             subscribed: false,
             kept: Vec::new(),
+            weight: 0,
+            whole: false,
         });
+    }
+
+    /// What is fetched over this way does not come any more, or is not wanted: nothing is kept of it.
+    pub(crate) fn give_up(&mut self, carrier: Carrier) {
+        self.fetch.take_if(|fetch| fetch.over == carrier);
     }
 
     /// Whether a picture is fetched over this way, and its subscription stands.
@@ -78,7 +91,8 @@ impl Merge {
             && fetch.over == carrier
             && carrier != self.active
         {
-            fetch.kept.push(event.clone());
+            fetch.whole = true;
+            fetch.keep(event.clone());
         }
     }
 
@@ -134,8 +148,11 @@ impl Merge {
                     event,
                     Event::Rung(_) | Event::Cells { .. } | Event::Source { .. }
                 );
-                if matters && fetch.kept.len() < MOST_KEPT {
-                    fetch.kept.push(event);
+                if matters {
+                    fetch.keep(event);
+                }
+                if fetch.is_too_much() {
+                    self.fetch = None;
                 }
                 return None;
             }
@@ -163,13 +180,38 @@ impl Merge {
     }
 }
 
-/// Events of a picture that is fetched; more than any has.
-const MOST_KEPT: usize = 1 << 16;
+impl Fetch {
+    fn keep(&mut self, mut event: Event) {
+        self.weight += EVENT_WEIGHT;
+        if let Event::Cells { cells, .. } = &mut event {
+            for (_, bytes) in cells {
+                self.weight += bytes.len() + CELL_WEIGHT;
+                if bytes.len() < LARGE {
+                    // What was read keeps more than them.
+                    *bytes = Bytes::copy_from_slice(bytes);
+                }
+            }
+        }
+        self.kept.push(event);
+    }
+
+    /// Whether this is more than any picture is. What comes between its end and the move belongs to the next.
+    const fn is_too_much(&self) -> bool {
+        let most = if self.whole { 2 * MOST_KEPT } else { MOST_KEPT };
+        self.weight > most
+    }
+}
+
+/// What is kept of a picture that is fetched; more than any has.
+const MOST_KEPT: usize = 32 << 20;
+/// Of an event, and of a cell, beside their bytes; about that.
+const EVENT_WEIGHT: usize = 128;
+const CELL_WEIGHT: usize = 64;
+/// A cell that came in parts and has memory of its own.
+const LARGE: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::media::{AudioCodec, AudioPacket, MediaTime};
 
@@ -277,6 +319,47 @@ mod tests {
             assert!(merge.take(Carrier::Tcp, subscribed(), now()).is_none());
         }
         assert!(merge.take(Carrier::Tcp, cells(2), now()).is_some());
+    }
+
+    /// Bytes that are kept.
+    fn kept(merge: &Merge) -> usize {
+        merge.fetch.as_ref().map_or(0, |fetch| fetch.weight)
+    }
+
+    #[test]
+    fn of_a_picture_that_never_ends_no_more_is_kept_than_any_has() {
+        let large = |frame| Event::Cells {
+            rung: 1,
+            frame,
+            capture: MediaTime::ZERO,
+            cells: vec![(0, Bytes::from(vec![1; 1 << 20]))],
+        };
+        for event in [large, cells] {
+            let mut merge = Merge::new(Carrier::Tcp);
+            merge.fetch(Carrier::Udp, 0);
+            merge.take(Carrier::Udp, subscribed(), now());
+            let given_up = (0..1_000_000).find(|frame| {
+                merge.take(Carrier::Udp, event(*frame), now());
+                assert!(kept(&merge) <= MOST_KEPT);
+                !merge.is_fetching(Carrier::Udp)
+            });
+            assert!(given_up.is_some_and(|events| events > 30));
+            // What was seen goes on.
+            assert!(merge.take(Carrier::Tcp, end(1), now()).is_some());
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_over_a_way_that_is_given_up_is_forgotten() {
+        let mut merge = Merge::new(Carrier::Tcp);
+        merge.fetch(Carrier::Udp, 0);
+        merge.take(Carrier::Udp, subscribed(), now());
+        merge.take(Carrier::Udp, cells(1), now());
+        merge.give_up(Carrier::Tcp);
+        assert!(kept(&merge) > 0);
+        merge.give_up(Carrier::Udp);
+        assert_eq!(kept(&merge), 0);
+        assert!(!merge.is_fetching(Carrier::Udp));
     }
 
     #[test]

@@ -28,10 +28,48 @@ pub(super) struct End {
     stopping: bool,
     carrier: Carrier,
     taken: Arc<watch::Sender<Pictures>>,
-    /// When anything came last.
-    heard: Instant,
+    patience: Patience,
+    /// Changes when this machine has another address, and that it has.
+    addresses: watch::Receiver<()>,
+    readdressed: bool,
     one: One,
     reason: Option<CloseReason>,
+}
+
+/// How long a link is waited for on which nothing is heard, though the server asks each second.
+#[derive(Debug)]
+struct Patience {
+    carrier: Carrier,
+    /// When anything came last.
+    heard: Instant,
+    /// When this machine got another address, if nothing has come since.
+    readdressed: Option<Instant>,
+}
+
+impl Patience {
+    const fn new(carrier: Carrier, now: Instant) -> Self {
+        Self {
+            carrier,
+            heard: now,
+            readdressed: None,
+        }
+    }
+
+    const fn heard(&mut self, now: Instant) {
+        (self.heard, self.readdressed) = (now, None);
+    }
+
+    const fn readdressed(&mut self, now: Instant) {
+        self.readdressed = Some(now);
+    }
+
+    /// When it is over, where it is not the session's own; `beside`: there is another link.
+    fn until(&self, beside: bool) -> Option<Instant> {
+        let lone = self.carrier == Carrier::Udp && beside;
+        let heard = lone.then_some(self.heard);
+        let since = heard.into_iter().chain(self.readdressed).min();
+        since.map(|since| since + MUTE)
+    }
 }
 
 /// One of all links, as long as it is there.
@@ -70,7 +108,7 @@ impl End {
         offer: Offer,
         stream: Arc<Stream>,
         (taken, count): (Arc<watch::Sender<Pictures>>, Arc<AtomicUsize>),
-        stop: CancellationToken,
+        (stop, addresses): (CancellationToken, watch::Receiver<()>),
         (epoch, now): (Instant, Instant),
     ) -> Self {
         let mut session = Session::new(offer, epoch, now);
@@ -88,16 +126,12 @@ impl End {
             stopping: false,
             carrier,
             taken,
-            heard: now,
+            patience: Patience::new(carrier, now),
+            addresses,
+            readdressed: false,
             one: One::of(count),
             reason: None,
         }
-    }
-
-    /// When UDP is given up, of which nothing is heard though the server asks each second, while there is another link.
-    fn patience(&self) -> Option<Instant> {
-        let other = self.one.0.load(Ordering::Relaxed) > 1;
-        (self.carrier == Carrier::Udp && other).then(|| self.heard + MUTE)
     }
 
     /// What became of it.
@@ -146,12 +180,12 @@ impl Endpoint for End {
     const INBOX: usize = 4 << 10;
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
-        self.heard = now;
+        self.patience.heard(now);
         self.session.handle(bytes, now)
     }
 
     fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
-        self.heard = now;
+        self.patience.heard(now);
         self.session.handle_datagram(datagram, now)
     }
 
@@ -173,11 +207,17 @@ impl Endpoint for End {
             self.stopping = true;
             self.session.close(CloseCode::Done, now);
         }
+        if std::mem::take(&mut self.readdressed) {
+            self.patience.readdressed(now);
+            // Whoever drives this sees to the link.
+            return Turn::Left;
+        }
         match Share::poll(&mut self.share, &mut self.session, now, out) {
             Output::Send => Turn::Sent,
             Output::Event(event) => self.event(event),
             Output::Idle(deadline) => {
-                let patience = self.patience();
+                let beside = self.one.0.load(Ordering::Relaxed) > 1;
+                let patience = self.patience.until(beside);
                 if patience.is_some_and(|until| now >= until) {
                     self.session.end();
                     return Turn::Again;
@@ -197,6 +237,7 @@ impl Endpoint for End {
         };
         tokio::select! {
             () = stopped => {}
+            Ok(()) = self.addresses.changed() => self.readdressed = true,
             () = Share::changed(&mut self.share) => {}
         }
     }
@@ -228,7 +269,76 @@ pub(super) fn ended(reason: &CloseReason) -> Ended {
     }
 }
 
-/// Silence over UDP beside TCP that is not waited for any longer.
+/// Whether the end of one link with this means the end of the others.
+pub(super) fn is_of_every_link(err: &Error) -> bool {
+    matches!(err, Error::Refused { code, .. } if code.is_of_every_link())
+}
+
+/// Silence that is not waited for any longer over UDP beside TCP, or from another address.
 const MUTE: Duration = Duration::from_millis(2500);
 /// How long a server may take for its first word to be whole.
 pub(super) const WORDLESS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Text;
+
+    #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_link_that_is_mute_from_another_address_is_given_up_and_one_that_is_heard_is_not() {
+        let t0 = start();
+        let later = t0 + Duration::from_secs(100);
+        for carrier in Carrier::ALL {
+            for beside in [false, true] {
+                let mut link = Patience::new(carrier, t0);
+                link.heard(later);
+                let calm = (carrier == Carrier::Udp && beside).then_some(later + MUTE);
+                assert_eq!(link.until(beside), calm);
+                let change = later + Duration::from_secs(1);
+                link.readdressed(change);
+                assert_eq!(link.until(beside), calm.or(Some(change + MUTE)));
+                let back = change + Duration::from_secs(1);
+                link.heard(back);
+                assert_eq!(link.until(beside), calm.map(|_| back + MUTE));
+            }
+        }
+    }
+
+    /// As when somebody else has the name now, and this link has yet to hear that.
+    #[test]
+    fn what_a_server_says_on_one_link_ends_the_others_only_where_it_concerns_them() {
+        let said = |code| {
+            let reason = CloseReason::Peer {
+                code,
+                reason: Text::new(""),
+            };
+            match ended(&reason) {
+                Ended::Failed(err) => is_of_every_link(&err),
+                Ended::Lost(_) | Ended::Done => panic!("{code}"),
+            }
+        };
+        for code in [
+            CloseCode::Taken,
+            CloseCode::NoSuchStream,
+            CloseCode::Unauthorized,
+            CloseCode::Misbehaved,
+        ] {
+            assert!(!said(code), "{code}");
+        }
+        for code in [
+            CloseCode::Revoked,
+            CloseCode::Replaced,
+            CloseCode::Dismissed,
+            CloseCode::Forbidden,
+        ] {
+            assert!(said(code), "{code}");
+        }
+        let failed = CloseReason::Failed(SessionError::Silent(MUTE));
+        assert!(matches!(ended(&failed), Ended::Failed(err) if !is_of_every_link(&err)));
+    }
+}

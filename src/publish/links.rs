@@ -11,7 +11,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::end::{End, Ended, Pictures, WORDLESS, ended};
+use super::end::{End, Ended, Pictures, WORDLESS, ended, is_of_every_link};
 use super::knock::{Answer, Knock};
 use super::schedule::{Output, Schedule};
 use super::{News, Switched};
@@ -53,6 +53,8 @@ pub(super) struct Links {
     count: Arc<AtomicUsize>,
     /// The same as it is, told by the links.
     taken: Arc<watch::Sender<Pictures>>,
+    /// Tells the links that this machine has another address.
+    addresses: watch::Sender<()>,
 }
 
 /// A link that has turned.
@@ -66,6 +68,15 @@ enum Fault {
     Lost(String),
     /// For good.
     Failed(Error),
+}
+
+impl Fault {
+    fn words(&self) -> String {
+        match self {
+            Self::Lost(why) => why.clone(),
+            Self::Failed(err) => err.to_string(),
+        }
+    }
 }
 
 impl Links {
@@ -104,6 +115,7 @@ impl Links {
             server: None,
             count: Arc::default(),
             taken: Arc::new(watch::Sender::default()),
+            addresses: watch::Sender::default(),
         })
     }
 
@@ -174,6 +186,7 @@ impl Links {
                     if now_at.is_some() && now_at != local {
                         info!("another network");
                         local = now_at;
+                        self.addresses.send_replace(());
                         self.schedule.network(Instant::now());
                     }
                 }
@@ -218,13 +231,18 @@ impl Links {
     fn dialled(&mut self, carrier: Carrier, dialled: Result<Welcomed, Fault>) -> Result<(), Error> {
         match dialled {
             Ok(welcomed) => self.begin(welcomed, false),
-            Err(Fault::Failed(err)) => return Err(err),
-            Err(Fault::Lost(why)) => {
-                debug!(%carrier, why, "no other link");
+            Err(Fault::Failed(err)) if self.is_over(&err) => return Err(err),
+            Err(fault) => {
+                debug!(%carrier, why = fault.words(), "no other link");
                 self.schedule.failed(carrier, random_byte(), Instant::now());
             }
         }
         Ok(())
+    }
+
+    /// Whether this ends all: while another link is there, what is wrong with one is not the end.
+    fn is_over(&self, err: &Error) -> bool {
+        is_of_every_link(err) || self.ways.iter().all(Option::is_none)
     }
 
     /// A link has turned.
@@ -243,18 +261,20 @@ impl Links {
         let Some(offer) = self.offer() else {
             return;
         };
-        let (stream, taken, stop) = (
-            Arc::clone(&self.stream),
-            Arc::clone(&self.taken),
-            self.stop.child_token(),
-        );
+        let (stream, taken) = (Arc::clone(&self.stream), Arc::clone(&self.taken));
+        let ending = (self.stop.child_token(), self.addresses.subscribe());
         let link = (&there.link, carrier);
         let count = Arc::clone(&self.count);
-        let mut end = End::new(link, offer, stream, (taken, count), stop, (self.epoch, now));
+        let times = (self.epoch, now);
+        let mut end = End::new(link, offer, stream, (taken, count), ending, times);
         take_early(there.early, &mut end, now);
-        let (lane, number) = (Lane::new(there.link, INBOX), self.number);
+        let (mut lane, number) = (Lane::new(there.link, INBOX), self.number);
         self.ends.spawn(async move {
-            drive::go_on(lane, &mut end).await;
+            while let Some(left) = drive::go_on(lane, &mut end).await {
+                // It leaves its link when this machine has another address, and goes on from there.
+                left.rebind();
+                lane = left;
+            }
             (carrier, number, end.ended())
         });
     }
@@ -268,18 +288,19 @@ impl Links {
             // Another took its place.
             return Ok(());
         }
-        match ended {
-            Ended::Done => Ok(()),
-            Ended::Failed(err) => Err(err),
-            Ended::Lost(why) => {
-                let now = Instant::now();
-                self.schedule.lost(carrier, random_byte(), now);
-                if let Some(pause) = self.schedule.pause(now) {
-                    self.lost(&why, pause);
-                }
-                Ok(())
-            }
+        let why = match ended {
+            Ended::Done => return Ok(()),
+            Ended::Failed(err) if self.is_over(&err) => return Err(err),
+            Ended::Failed(err) => err.to_string(),
+            Ended::Lost(why) => why,
+        };
+        debug!(%carrier, why, "a link is lost");
+        let now = Instant::now();
+        self.schedule.lost(carrier, random_byte(), now);
+        if let Some(pause) = self.schedule.pause(now) {
+            self.lost(&why, pause);
         }
+        Ok(())
     }
 
     #[expect(clippy::disallowed_methods, reason = "as above")]

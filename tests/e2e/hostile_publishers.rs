@@ -9,7 +9,7 @@ use tunnelcast::{
     media::{MediaTime, Role, RungId},
     session::client::{Session, Want},
     transport::{Link, Ready},
-    trust,
+    trust::{self, Token, TokenStore},
     wire::{
         ClientControl, CloseCode, Coding, Deframer, Kind, Message, Moment, PublishInfo,
         PublisherKey, ResumeSecret, RungInfo, ServerControl, SessionId, SourceState, Text,
@@ -100,6 +100,19 @@ impl Hostile {
             height: 16,
             restart: Some(1),
             header: Some("_9g".to_owned()),
+            source: None,
+        }));
+    }
+
+    /// A rung of whole pictures.
+    fn whole(&mut self, id: RungId, width: u32, height: u32) {
+        self.say(&ServerControl::Rung(RungInfo {
+            id,
+            coding: Coding::Whole,
+            width,
+            height,
+            restart: None,
+            header: None,
             source: None,
         }));
     }
@@ -210,6 +223,13 @@ impl Hostile {
         }
     }
 
+    /// Answers what has to be answered, for the time between two pictures.
+    async fn listen(&mut self) {
+        let goodbye = self.until(|said| matches!(said, Said::Goodbye(_)));
+        let said = tokio::time::timeout(Duration::from_millis(10), goodbye).await;
+        assert!(said.is_err(), "it is sent away: {said:?}");
+    }
+
     /// Waits until somebody watches.
     async fn subscribed(&mut self) {
         let said = self.until(|said| matches!(said, Said::Subscribed)).await;
@@ -294,6 +314,7 @@ async fn cells_outside_the_picture_and_frames_without_an_end_are_not_put_up_with
     }
     // 32 MiB, and what the way there holds.
     assert!(frame < 10_000, "160 MB were taken");
+    assert_eq!(endless.sent_away().await, Some(CloseCode::Misbehaved));
     viewer.abort();
     good.goes_on().await;
     server.shutdown().await;
@@ -330,18 +351,27 @@ async fn a_clock_from_the_future_makes_no_picture_older_or_younger_than_it_is() 
 }
 
 /// A rung of 33 million pixels with next to nothing in it, a header that speaks of another size, and no JPEG at all; to a
-/// viewer who needs a smaller copy, so that it would have to be decoded.
+/// viewer who has asked for a smaller copy, so that it would have to be decoded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jpegs_that_are_none_or_too_large_cost_nobody_else_anything() {
-    let server = TestServer::start(relay()).await;
+    let mut server = TestServer::start(relay()).await;
     let good = Good::start(&server).await;
     let mut hostile = Hostile::knock(&server, "bomb").await.unwrap();
     let line = Relay::start(&link(&server, "bomb"), 20_000).await;
     let viewer = watching(&line.link(&link(&server, "bomb")));
     hostile.subscribed().await;
-    // Only a viewer whose line is too slow asks for a smaller copy.
     let large = Bytes::from(vec![0xff; 12_000]);
     let mut frame = 0;
+    // Only a viewer whose line is too slow asks for a smaller copy.
+    hostile.whole(9, 640, 480);
+    while !server.has_stepped() {
+        frame += 1;
+        assert!(frame < 10_000, "nobody asks for a smaller copy");
+        hostile.cell(9, frame, 0, large.clone());
+        hostile.end(9, frame);
+        hostile.flush().await;
+        hostile.listen().await;
+    }
     for (id, coding, width, height) in [
         (1, Coding::Whole, 8192, 4096),
         (2, Coding::Cells, 8192, 4096),
@@ -369,10 +399,50 @@ async fn jpegs_that_are_none_or_too_large_cost_nobody_else_anything() {
             }
             hostile.end(id, frame);
             hostile.flush().await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            hostile.listen().await;
         }
     }
     assert!(!hostile.over, "it has broken no rule");
+    viewer.abort();
+    good.goes_on().await;
+    server.shutdown().await;
+}
+
+/// The token says how much: who keeps to it goes on, whoever does not is sent away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_the_token_allows_is_not_put_up_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = relay();
+    config.access.state = Some(dir.path().to_owned());
+    TestServer::start(config.clone()).await.shutdown().await;
+    let store = TokenStore::new(dir.path());
+    let limited = store.change(|tokens| {
+        let all: Vec<_> = tokens.iter().cloned().collect();
+        let publish = all.into_iter().filter(|token| token.role == Role::Publish);
+        Ok(publish.fold(0, |count, token| {
+            tokens.remove(token.id);
+            let max_bps = Some(2_000_000);
+            count + usize::from(tokens.add(Token { max_bps, ..token }))
+        }))
+    });
+    assert_eq!(limited.unwrap(), 1);
+    let server = TestServer::start(config).await;
+    let good = Good::start(&server).await;
+    let mut hostile = Hostile::knock(&server, "flood").await.unwrap();
+    let viewer = watching(&link(&server, "flood"));
+    hostile.subscribed().await;
+    hostile.rung(1, 1);
+    let large = Bytes::from(vec![7; 16_000]);
+    let mut frame = 0;
+    while !hostile.over && frame < 10_000 {
+        frame += 1;
+        hostile.cell(1, frame, 0, large.clone());
+        hostile.end(1, frame);
+        hostile.flush().await;
+    }
+    // What the token gives in 4 s and a picture, and what the way there holds.
+    assert!(frame < 10_000, "160 MB were taken");
+    assert_eq!(hostile.sent_away().await, Some(CloseCode::Misbehaved));
     viewer.abort();
     good.goes_on().await;
     server.shutdown().await;

@@ -415,7 +415,7 @@ fn the_programs_say_what_happens_and_end_with_the_status_for_it() {
     assert_eq!(second.status, Some(3), "{}", second.words);
     assert!(second.words.contains("'cam1' is taken"), "{}", second.words);
     let watcher = Program::with(["watch", "--headless", link], |_| {}).end();
-    assert_eq!(watcher.status, Some(2), "{}", watcher.words);
+    watcher.says(2, "put one of those names into your link, before the #");
     let streams = watcher
         .events
         .iter()
@@ -438,6 +438,13 @@ fn the_programs_say_what_happens_and_end_with_the_status_for_it() {
     let left =
         server.event_where(|event| event["event"] == "publisher" && event["state"] == "left");
     assert_eq!(left.unwrap()["name"], "cam1");
+
+    let mut publisher = named();
+    publisher.event("connected");
     server.interrupt();
     assert_eq!(server.end().status, Some(0));
+    let lost = publisher.event("lost");
+    assert!(lost["why"].is_string(), "{lost}");
+    publisher.interrupt();
+    assert_eq!(publisher.end().status, Some(0));
 }

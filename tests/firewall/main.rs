@@ -22,6 +22,7 @@ mod passwords;
 mod portal;
 mod probes;
 mod proxies;
+mod publishing;
 mod reverse;
 mod rig;
 mod table;

@@ -120,6 +120,7 @@ impl Viewer {
                 self.rtt = session.rtt().or(self.rtt);
             }
         }
+        self.merge.give_up(carrier);
         self.tell(moves::Event::Gone(carrier), now);
         if self.ways.iter().all(Option::is_none) {
             self.moves = None;
@@ -151,6 +152,7 @@ impl Viewer {
                 self.subscribe(carrier, true);
             }
             moves::Output::Drop(carrier) => {
+                self.merge.give_up(carrier);
                 if let Some(session) = &mut self.ways[place(carrier)] {
                     session.close(CloseCode::Done, now);
                 }

@@ -274,6 +274,7 @@ impl World {
                 self.duos = [None, None];
                 return;
             }
+            self.merge.give_up(carrier);
             self.moves.handle(moves::Event::Gone(carrier), now);
             if self.duos.iter().all(Option::is_none) {
                 self.ended.get_or_insert(reason);
@@ -344,6 +345,7 @@ impl World {
                     self.subscribe(moves::other(carrier), false);
                 }
                 moves::Output::Drop(carrier) => {
+                    self.merge.give_up(carrier);
                     if let Some(duo) = &mut self.duos[place(carrier)] {
                         duo.client.close(CloseCode::Done, now);
                     }

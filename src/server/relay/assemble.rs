@@ -28,6 +28,8 @@ pub(super) struct Assembler {
     captures: Captures,
     order: Order,
     thrift: Thrift,
+    /// The number of the frame to come: what comes of it in the meantime is counted with it.
+    number: Option<u64>,
     /// Bytes of cells that came.
     came: u64,
 }
@@ -39,6 +41,8 @@ struct Picture {
     name: RungId,
     rung: Arc<Rung>,
     cells: Vec<Held>,
+    /// Bytes of them.
+    held: usize,
     /// Of so many nothing has come yet.
     lacking: usize,
     /// The newest frame that was complete, as the publisher counts.
@@ -68,6 +72,8 @@ struct Coming {
 pub(super) enum Breach {
     #[error("a frame that never ends")]
     Endless,
+    #[error("a picture of more bytes than any has")]
+    TooLarge,
 }
 
 /// What the time is.
@@ -89,6 +95,7 @@ impl Assembler {
             captures: Captures::new(now),
             order: Order::default(),
             thrift: Thrift::new(now),
+            number: None,
             came: 0,
         }
     }
@@ -114,14 +121,14 @@ impl Assembler {
             }
             Event::Cells {
                 rung, frame, cells, ..
-            } => self.cells(rung, frame, cells).map(|()| None),
+            } => self.cells(rung, frame, cells, clocks.now).map(|()| None),
             Event::FrameEnd {
                 rung,
                 frame,
                 capture,
-            } => Ok(self.end(rung, frame, capture, clocks)),
+            } => self.end(rung, frame, capture, clocks),
             Event::Audio(packet) => {
-                if self.thrift.affords_sound(clocks.now) {
+                if self.thrift.affords_sound(packet.bytes.len(), clocks.now) {
                     self.order.take(packet, clocks.now);
                     self.sounds(clocks);
                 }
@@ -154,10 +161,13 @@ impl Assembler {
         self.rungs.push_back(ours.unwrap_or((rung, None)));
     }
 
-    /// The picture of that rung, from nothing where it was another's.
-    fn picture(&mut self, name: RungId) -> Option<&mut Picture> {
+    /// The picture of that rung, from nothing where it was another's: as often as can be afforded.
+    fn picture(&mut self, name: RungId, now: Instant) -> Option<&mut Picture> {
         if self.picture.as_ref().is_none_or(|there| there.name != name) {
             let (theirs, ours) = self.rungs.iter_mut().find(|(there, _)| there.id == name)?;
+            if !self.thrift.affords_change(theirs.cells(), now) {
+                return None;
+            }
             let rung = ours.get_or_insert_with(|| {
                 Arc::new(Rung {
                     id: self.names.fetch_add(1, Ordering::Relaxed),
@@ -175,6 +185,7 @@ impl Assembler {
                 name,
                 rung: Arc::clone(rung),
                 cells: vec![nothing; rung.cells()],
+                held: 0,
                 lacking: rung.cells(),
                 frame: None,
                 coming: VecDeque::new(),
@@ -189,10 +200,11 @@ impl Assembler {
         name: RungId,
         frame: u64,
         cells: Vec<(CellIndex, Bytes)>,
+        now: Instant,
     ) -> Result<(), Breach> {
         let bytes: usize = cells.iter().map(|(_, bytes)| bytes.len()).sum();
         self.came = self.came.saturating_add(bytes as u64);
-        let Some(picture) = self.picture(name) else {
+        let Some(picture) = self.picture(name, now) else {
             return Ok(());
         };
         if picture.frame.is_some_and(|last| frame <= last) {
@@ -206,9 +218,13 @@ impl Assembler {
         let at = picture
             .coming
             .partition_point(|coming| coming.frame < frame);
+        let is_full = picture.coming.len() >= MOST_FRAMES;
         match picture.coming.get_mut(at) {
             Some(coming) if coming.frame == frame => coming.cells.extend(cells),
-            Some(_) | None => picture.coming.insert(at, Coming { frame, cells }),
+            Some(_) | None if !is_full => {
+                picture.coming.insert(at, Coming { frame, cells });
+            }
+            Some(_) | None => return Err(Breach::Endless),
         }
         Ok(())
     }
@@ -219,25 +235,32 @@ impl Assembler {
         frame: u64,
         capture: MediaTime,
         clocks: Clocks,
-    ) -> Option<Arc<Frame>> {
+    ) -> Result<Option<Arc<Frame>>, Breach> {
         let came = self.came;
-        let number = self.filler.next_frame();
-        let picture = self.picture(name)?;
+        let Some(picture) = self.picture(name, clocks.now) else {
+            return Ok(None);
+        };
         if picture.frame.is_some_and(|last| frame <= last) {
-            return None;
+            return Ok(None);
         }
-        picture.frame = Some(frame);
-        picture.settle(frame, number, came);
-        if picture.lacking > 0 {
-            return None;
-        }
+        // All cells are looked at, so it is paid for, whether anything comes of it or not. What came stays for the next.
         let count = picture.cells.len();
         if !self.thrift.affords(count, clocks.now) {
-            return None;
+            return Ok(None);
         }
+        let filler = &self.filler;
+        let number = *self.number.get_or_insert_with(|| filler.next_frame());
+        let Some(picture) = &mut self.picture else {
+            return Ok(None);
+        };
+        picture.frame = Some(frame);
+        picture.settle(frame, number, came)?;
+        if picture.lacking > 0 {
+            return Ok(None);
+        }
+        self.number = None;
         self.captures.learn(clocks.theirs, clocks.ours, clocks.now);
         let capture = self.captures.ours(Of::Picture, capture, clocks.ours);
-        let picture = self.picture.as_ref()?;
         let frame = Arc::new(Frame {
             number,
             capture,
@@ -245,7 +268,7 @@ impl Assembler {
             cells: picture.cells.iter().map(|held| held.cell.clone()).collect(),
         });
         self.filler.push_frame(Level::Full, Arc::clone(&frame));
-        Some(frame)
+        Ok(Some(frame))
     }
 
     fn sounds(&mut self, clocks: Clocks) {
@@ -271,7 +294,7 @@ impl Assembler {
 
 impl Picture {
     /// What came of this frame, and of those before, is the picture from now on; of the last ones nothing more comes.
-    fn settle(&mut self, frame: u64, number: u64, came: u64) {
+    fn settle(&mut self, frame: u64, number: u64, came: u64) -> Result<(), Breach> {
         while self
             .coming
             .front()
@@ -288,6 +311,7 @@ impl Picture {
                 if held.cell.bytes.is_empty() {
                     self.lacking = self.lacking.saturating_sub(1);
                 }
+                self.held = self.held.saturating_sub(held.cell.bytes.len()) + bytes.len();
                 held.cell = Cell {
                     version: number,
                     bytes,
@@ -302,6 +326,10 @@ impl Picture {
                 held.since = None;
             }
         }
+        if self.held > MOST_HELD {
+            return Err(Breach::TooLarge);
+        }
+        Ok(())
     }
 }
 
@@ -325,6 +353,10 @@ fn own(cells: Vec<(CellIndex, Bytes)>, bytes: usize) -> Vec<(CellIndex, Bytes)> 
 
 /// What may wait for the end of its frame; twice the largest cell.
 const MOST_COMING: usize = 32 << 20;
+/// In so many frames: at the most that are passed on, over two seconds' worth.
+const MOST_FRAMES: usize = 1024;
+/// What a picture may have in all; as much as may wait for its first end.
+const MOST_HELD: usize = 32 << 20;
 /// Of a cell that waits, beside its bytes.
 const CELL_WEIGHT: usize = 64;
 /// A cell that came in parts and has memory of its own.

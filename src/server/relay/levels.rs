@@ -64,6 +64,15 @@ impl Turns {
         let _turn = Turn(self);
         work()
     }
+
+    /// How long the work took; not how long others had it wait.
+    fn timed(&self, work: impl FnOnce()) -> Duration {
+        self.take(|| {
+            let begun = now();
+            work();
+            now().saturating_duration_since(begun)
+        })
+    }
 }
 
 /// Somebody's turn, which is over when this is dropped, however that comes.
@@ -214,8 +223,7 @@ impl<'a> Worker<'a> {
             return;
         }
         let turns = Arc::clone(&self.turns);
-        let begun = now();
-        turns.take(|| {
+        let took = turns.timed(|| {
             if let Some(frame) = &self.newest
                 && self.given.replace(frame.number) != Some(frame.number)
             {
@@ -226,7 +234,6 @@ impl<'a> Worker<'a> {
             }
             self.coder.make(now());
         });
-        let took = now().saturating_duration_since(begun);
         if took > LONG {
             // Such pictures would keep others from their turn for ever.
             thread::sleep(took);
@@ -253,3 +260,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 /// A picture that takes so long is none that anybody would send.
 const LONG: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_turn_has_not_worked_meanwhile() {
+        let turns = Turns {
+            free: Mutex::new(1),
+            freed: Condvar::new(),
+        };
+        let (ready, is_ready) = mpsc::channel();
+        let (waited, took) = thread::scope(|scope| {
+            let other = turns.take(|| {
+                let other = scope.spawn(|| {
+                    let since = now();
+                    ready.send(()).unwrap();
+                    let took = turns.timed(|| {});
+                    (now().saturating_duration_since(since), took)
+                });
+                is_ready.recv().unwrap();
+                thread::sleep(Duration::from_millis(100));
+                other
+            });
+            other.join().unwrap()
+        });
+        assert!(took < waited / 2, "{took:?} of {waited:?}");
+    }
+}

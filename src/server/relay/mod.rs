@@ -216,7 +216,7 @@ impl Relays {
         if self.hub.stream(name).is_some() {
             return Err(taken(name, "it is the server's own"));
         }
-        if entries.len() >= self.most && !self.make_room(&mut entries) {
+        if entries.len() >= self.most && !self.make_room(&mut entries, now) {
             let words = format!(
                 "as many streams are published as --max-streams allows: {}",
                 self.most
@@ -261,6 +261,7 @@ impl Relays {
             self.settings.stop.child_token(),
         );
         let work = async move {
+            let _forgotten = Forgotten(relays, mine);
             // It ends when the server stops, while goodbyes are yet to be said.
             let follower = async {
                 follower.await;
@@ -270,7 +271,6 @@ impl Relays {
                 () = receiver.run() => {}
                 () = follower => {}
             }
-            relays.forget(&mine);
         };
         self.tasks.spawn(work.instrument(info_span!("relay", name)));
         Entry {
@@ -284,10 +284,13 @@ impl Relays {
     }
 
     /// Forgets a stream whose publisher left longest ago and that nobody watches.
-    fn make_room(&self, entries: &mut BTreeMap<String, Entry>) -> bool {
-        let idle = entries
-            .values()
-            .filter(|entry| entry.presence().links == 0 && *entry.stream.viewers().borrow() == 0);
+    fn make_room(&self, entries: &mut BTreeMap<String, Entry>, now: Instant) -> bool {
+        let idle = entries.values().filter(|entry| {
+            let presence = *entry.presence();
+            presence.links == 0
+                && !presence.is_expected(now)
+                && *entry.stream.viewers().borrow() == 0
+        });
         let oldest = idle.min_by_key(|entry| entry.presence().heard);
         let Some(name) = oldest.map(|entry| entry.stream.name().to_owned()) else {
             return false;
@@ -315,6 +318,22 @@ impl Relays {
     }
 }
 
+impl Presence {
+    /// Whether he was let in a moment ago, and his link has yet to turn.
+    fn is_expected(&self, now: Instant) -> bool {
+        self.expected.is_some_and(|at| is_lately(at, now))
+    }
+}
+
+/// The task of this stream has ended when this is dropped, however that comes.
+struct Forgotten(Arc<Relays>, Arc<Stream>);
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        self.0.forget(&self.1);
+    }
+}
+
 impl Entry {
     /// Whether another publisher may have the name.
     fn is_free_for(
@@ -326,9 +345,8 @@ impl Entry {
         let name = info.stream.as_str();
         let presence = *self.presence();
         // He answers questions each second; who does not is gone, though nobody has said so.
-        let lately = |at: Instant| now.saturating_duration_since(at) < ALIVE;
         let there =
-            presence.expected.is_some_and(lately) || (presence.links > 0 && lately(presence.heard));
+            presence.is_expected(now) || (presence.links > 0 && is_lately(presence.heard, now));
         match (there, info.take_over, self.token == token) {
             (false, ..) | (true, true, true) => Ok(()),
             (true, false, _) => Err(taken(
@@ -349,6 +367,10 @@ impl Entry {
     fn presence(&self) -> MutexGuard<'_, Presence> {
         self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_lately(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < ALIVE
 }
 
 fn taken(name: &str, why: &str) -> (CloseCode, String) {

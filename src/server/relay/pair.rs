@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::Rights;
 use super::assemble::Clocks;
 use super::side::SideOf;
+use super::thrift::Allowance;
 use crate::config::AGENT;
 use crate::drive::Turn;
 use crate::links::moves::{self, Moves};
@@ -25,6 +26,10 @@ pub(super) struct Pair {
     stream: StreamName,
     tracks: Tracks,
     sides: [Option<Side>; 2],
+    /// What each may bring: it outlives links, so that another link does not begin anew.
+    allowances: [Allowance; 2],
+    /// It was more.
+    too_much: bool,
     moves: Option<Moves>,
     merge: Merge,
     /// What came, yet to be put together.
@@ -52,6 +57,8 @@ impl Pair {
             stream,
             tracks,
             sides: [None, None],
+            allowances: Default::default(),
+            too_much: false,
             moves: None,
             merge: Merge::default(),
             came: Vec::new(),
@@ -76,6 +83,8 @@ impl Pair {
             session.with_datagrams();
         }
         session.linked(now);
+        self.allowances[place(carrier)].set(pass.max_bps(), now);
+        self.too_much = false;
         self.sides[place(carrier)] = Some(Side {
             session,
             kind,
@@ -171,6 +180,7 @@ impl Pair {
     /// The link of this carrier is closed; whether it was the last.
     pub(super) fn gone(&mut self, carrier: Carrier, now: Instant) -> bool {
         self.sides[place(carrier)] = None;
+        self.merge.give_up(carrier);
         if let Some(moves) = &mut self.moves {
             moves.handle(moves::Event::Gone(carrier), now);
         }
@@ -263,6 +273,7 @@ impl Pair {
                 self.subscribe(carrier, true);
             }
             moves::Output::Drop(carrier) => {
+                self.merge.give_up(carrier);
                 if let Some(side) = &mut self.sides[place(carrier)] {
                     side.session.close(CloseCode::Done, now);
                 }
@@ -366,9 +377,14 @@ impl Pair {
         side.map(|side| &mut side.session)
     }
 
-    /// Something came over this carrier.
-    pub(super) fn hears(&mut self, carrier: Carrier, now: Instant) {
+    /// So many bytes came over this carrier. Whoever takes more than his token gives him is sent away.
+    pub(super) fn hears(&mut self, carrier: Carrier, bytes: usize, now: Instant) {
         self.heard = Some(now);
+        if !self.allowances[place(carrier)].spend(bytes, now) && !self.too_much {
+            self.too_much = true;
+            warn!("the publisher sends more than its token allows: it is sent away");
+            self.close(CloseCode::Misbehaved, now);
+        }
         if let Some(moves) = &mut self.moves {
             moves.handle(moves::Event::Heard(carrier), now);
         }

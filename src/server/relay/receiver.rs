@@ -104,7 +104,9 @@ impl Receiver {
             {
                 self.arrived(arrival, now);
             }
-            self.attend(&mut viewers, now);
+            if !self.retired {
+                self.attend(&mut viewers, now);
+            }
             if !self.checked || self.until.is_some_and(|until| now >= until) {
                 self.checked = true;
                 self.until = self.pair.check(&self.settings.gate, now);
@@ -143,7 +145,6 @@ impl Receiver {
                 arrival = self.arrivals.recv(), if !self.stopping => match arrival {
                     Some(arrival) => self.arrived(arrival, Instant::now()),
                     // Nobody can come any more: the entry was replaced, or the server goes.
-                    None if self.lanes.is_empty() => break,
                     None => self.retire(Instant::now()),
                 },
                 _ = viewers.changed() => {}
@@ -368,14 +369,14 @@ impl Receiver {
         });
     }
 
-    /// The stream was replaced by another of its name.
+    /// The stream was replaced by another of its name: whoever watches, or is about to, need not wait for anybody.
     fn retire(&mut self, now: Instant) {
         (self.stopping, self.retired) = (true, true);
         self.pair.close(CloseCode::Replaced, now);
-        if let Some(filling) = &self.filling {
-            let why = "it is published anew, with other tracks: connect again".to_owned();
-            filling.filler.set_state(SourceState::Ended { why });
-        }
+        let filling = self.filling.as_ref();
+        let filler = filling.map_or_else(|| self.stream.open(), |filling| filling.filler.clone());
+        let why = "it is published anew, with other tracks: connect again".to_owned();
+        filler.set_state(SourceState::Ended { why });
     }
 
     /// Lets those at the door know whether somebody is there.

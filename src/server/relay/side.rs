@@ -21,8 +21,8 @@ impl SideOf<'_> {
         self.pair.session_of(self.carrier)
     }
 
-    fn heard(&mut self, now: Instant) -> Option<&mut Session> {
-        self.pair.hears(self.carrier, now);
+    fn heard(&mut self, bytes: usize, now: Instant) -> Option<&mut Session> {
+        self.pair.hears(self.carrier, bytes, now);
         self.session()
     }
 }
@@ -31,17 +31,17 @@ impl Endpoint for SideOf<'_> {
     const INBOX: usize = 64 << 10;
 
     fn handle(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), SessionError> {
-        self.heard(now)
+        self.heard(bytes.len(), now)
             .map_or(Ok(()), |session| session.handle(bytes, now))
     }
 
     fn handle_datagram(&mut self, datagram: Bytes, now: Instant) -> Result<(), SessionError> {
-        self.heard(now)
+        self.heard(datagram.len(), now)
             .map_or(Ok(()), |session| session.handle_datagram(datagram, now))
     }
 
     fn handle_frame(&mut self, frame: Bytes, now: Instant) -> Result<(), SessionError> {
-        self.heard(now)
+        self.heard(frame.len(), now)
             .map_or(Ok(()), |session| session.handle_whole(frame, now))
     }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU32;
 
 use super::*;
 use crate::config::Access;
+use crate::hub::{Status, Subscription};
+use crate::media::SourceState;
 
 #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
 fn now() -> Instant {
@@ -161,4 +163,59 @@ async fn with_other_tracks_it_is_another_stream() {
     };
     let knocked = relays.knock(&nothing, token(1), t0);
     assert_eq!(code(knocked), Some(CloseCode::Misbehaved));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_publisher_that_comes_with_other_tracks_is_told_to_connect_again() {
+    let (relays, t0) = (relays(8), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    gone(&relays, "cam", t0);
+    let old = relays.hub.stream("cam").unwrap();
+    let waiting = Subscription::new(Arc::clone(&old), old.tracks());
+    let mut status = old.status();
+    let is_lost = |now: &Status| matches!(now, Status::Open(SourceState::Lost { .. }));
+    drop(status.wait_for(is_lost).await.unwrap());
+    let silent = PublishInfo {
+        audio: false,
+        ..info("cam", 1, false)
+    };
+    relays.knock(&silent, token(1), t0).unwrap();
+    let is_over = |now: &Status| matches!(now, Status::Open(SourceState::Ended { .. }));
+    drop(status.wait_for(is_over).await.unwrap());
+    // It stays so, also for one who had found the stream before and comes now.
+    let late = Subscription::new(Arc::clone(&old), old.tracks());
+    relays.tasks.close();
+    relays.settings.stop.cancel();
+    relays.tasks.wait().await;
+    assert!(is_over(&old.status().borrow()));
+    drop((waiting, late));
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_a_moment_ago_is_not_put_out_before_his_link_is_there() {
+    let (relays, t0) = (relays(1), now());
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    let soon = relays.knock(&info("door", 2, false), token(2), t0 + ALIVE / 2);
+    assert_eq!(code(soon), Some(CloseCode::Busy));
+    let later = relays.knock(&info("door", 2, false), token(2), t0 + ALIVE);
+    assert!(later.is_ok());
+    assert!(relays.hub.stream("cam").is_none());
+}
+
+#[test]
+fn a_stream_is_forgotten_however_its_task_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    let relays = runtime.block_on(async {
+        let relays = relays(8);
+        relays
+            .knock(&info("cam", 1, false), token(1), now())
+            .unwrap();
+        tokio::task::yield_now().await;
+        relays
+    });
+    assert!(relays.hub.stream("cam").is_some());
+    drop(runtime);
+    assert!(relays.hub.stream("cam").is_none());
+    assert!(relays.entries().is_empty());
 }

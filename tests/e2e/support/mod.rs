@@ -148,6 +148,14 @@ impl TestServer {
             .collect()
     }
 
+    /// Whether one of the notices that wait says that a viewer's line takes a lower picture.
+    pub(crate) fn has_stepped(&mut self) -> bool {
+        let mut waiting = std::iter::from_fn(|| self.notices.try_recv().ok());
+        waiting.any(|notice| {
+            matches!(notice, Notice::Viewer(viewer) if viewer.step.is_some_and(|step| step > 0))
+        })
+    }
+
     /// Reads notices until this one; gives all that were read.
     pub(crate) async fn until(&mut self, wanted: &str) -> Vec<String> {
         let mut seen = Vec::new();

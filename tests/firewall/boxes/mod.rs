@@ -82,7 +82,15 @@ impl Standing {
 
     /// A viewer who knows what a person in that office knows.
     pub(crate) fn play<'a>(&'a self, net: &'a Net) -> Play<'a> {
-        let mut play = Play::new(net, &self.serving.link);
+        self.told_all(Play::new(net, &self.serving.link))
+    }
+
+    /// A publisher who knows the same.
+    pub(crate) fn publish<'a>(&'a self, net: &'a Net) -> Play<'a> {
+        self.told_all(Play::new(net, &self.serving.publish_link))
+    }
+
+    fn told_all<'a>(&'a self, mut play: Play<'a>) -> Play<'a> {
         if let Some(proxy) = &self.proxy {
             play = play.with(&format!("--proxy {proxy}"));
         }

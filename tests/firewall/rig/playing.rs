@@ -11,6 +11,8 @@ pub(crate) struct Serving {
     pub(crate) program: Program,
     /// As it printed it.
     pub(crate) link: String,
+    /// The one for publishers.
+    pub(crate) publish_link: String,
 }
 
 impl Serving {
@@ -49,11 +51,14 @@ impl Serving {
             .args(format!("{card} {options}").split_whitespace())
             .env_remove("TUNNELCAST_LOG");
         let mut program = Program::spawn(command);
-        let link = program.event("listening")["link"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        Self { program, link }
+        let listening = program.event("listening");
+        let printed = |name: &str| listening[name].as_str().unwrap_or_default().to_owned();
+        let (link, publish_link) = (printed("link"), printed("publish_link"));
+        Self {
+            program,
+            link,
+            publish_link,
+        }
     }
 
     /// What stands behind the link's `#` and is nobody else's business: the key's hash, and the token where there is one.
@@ -70,10 +75,11 @@ impl Serving {
     }
 }
 
-/// How somebody watches.
+/// How somebody watches, or publishes.
 pub(crate) struct Play<'a> {
     net: &'a Net,
-    link: &'a str,
+    side: Side,
+    link: String,
     options: Vec<String>,
     environment: Vec<(String, String)>,
     networks: PathBuf,
@@ -81,15 +87,22 @@ pub(crate) struct Play<'a> {
 
 impl<'a> Play<'a> {
     /// Headless, with nothing known of the network.
-    pub(crate) fn new(net: &'a Net, link: &'a str) -> Self {
+    pub(crate) fn new(net: &'a Net, link: &str) -> Self {
         Self {
             net,
-            link,
+            side: Side::Client,
+            link: link.to_owned(),
             options: Vec::new(),
             environment: Vec::new(),
             // What one viewer finds out of this network must not steer another.
             networks: Path::new("/dev/null/networks").to_owned(),
         }
+    }
+
+    /// On that side instead of the viewers'.
+    pub(crate) fn from(mut self, side: Side) -> Self {
+        self.side = side;
+        self
     }
 
     /// With more options, split at blanks; a proxy's user and password go where they belong, into the environment.
@@ -126,13 +139,26 @@ impl<'a> Play<'a> {
         self
     }
 
-    /// Begins.
+    /// Begins to watch.
     pub(crate) fn start(self) -> Program {
+        self.run(&["watch", "--headless"])
+    }
+
+    /// Publishes a small test card and the tone under this name instead.
+    pub(crate) fn publish(mut self, name: &str) -> Program {
+        let card = CARD.split_whitespace().map(str::to_owned);
+        self.options.extend(card);
+        self.run(&["publish", "--name", name])
+    }
+
+    fn run(self, verb: &[&str]) -> Program {
         let mut command = self
             .net
-            .command(Side::Client, env!("CARGO_BIN_EXE_tunnelcast"));
+            .command(self.side, env!("CARGO_BIN_EXE_tunnelcast"));
         command
-            .args(["--json", "watch", self.link, "--headless"])
+            .arg("--json")
+            .args(verb)
+            .arg(&self.link)
             .arg("--networks")
             .arg(&self.networks)
             .args(&self.options)

@@ -231,3 +231,86 @@ fn sound_is_numbered_anew_and_a_loss_stays_one() {
     let after = newest(&bench).unwrap();
     assert!(after > 4);
 }
+
+/// As many cells as there may be.
+fn large(id: RungId) -> Arc<Rung> {
+    let size = Size::new(4096, 4096).unwrap();
+    Arc::new(Rung {
+        id,
+        source: None,
+        kind: RungKind::Cells {
+            grid: Grid::new(size, 1).unwrap(),
+            header: Bytes::from_static(b"header"),
+        },
+    })
+}
+
+/// Ends of frames of which nothing comes, each of another rung: no more cells are looked at or set up than is paid for.
+#[test]
+fn bare_ends_of_large_frames_cost_no_more_than_any_picture() {
+    let mut bench = Bench::new();
+    for id in [5, 6] {
+        bench.take(Event::Rung(large(id)));
+    }
+    let cells = large(5).cells() as u64;
+    assert_eq!(cells, 65_536);
+    let (mut begun, mut looked) = (0, 0);
+    let start = bench.now;
+    for n in 0..10_000 {
+        bench.now -= Duration::from_millis(39);
+        let before = bench.assembler.picture.as_ref();
+        let before = before.map(|picture| (picture.name, picture.frame));
+        assert!(bench.take(end(5 + n % 2, u64::from(n), 0)).is_none());
+        let after = bench.assembler.picture.as_ref();
+        let after = after.map(|picture| (picture.name, picture.frame));
+        begun += u64::from(before.map(|before| before.0) != after.map(|after| after.0));
+        looked += u64::from(before != after && after.is_some_and(|after| after.1.is_some()));
+    }
+    // Two purses of 800,000 cells a second, each half full at first.
+    let passed = u64::try_from((bench.now - start).as_micros()).unwrap();
+    let paid = passed * 8 / 10 + 400_000;
+    println!("{begun} begun and {looked} looked at, for {paid} cells each");
+    assert!(begun > 2 && begun * cells <= paid);
+    assert!(looked > 2 && looked * cells <= paid);
+}
+
+#[test]
+fn a_picture_that_grows_cell_by_cell_has_a_bound() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(large(5)));
+    let bytes: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    let mut sent = 0;
+    let breach = (0..1000_u32).find_map(|n| {
+        sent += 1;
+        let cell = bench.try_take(cells(5, u64::from(n), &[(n, bytes)])).err();
+        cell.or_else(|| bench.try_take(end(5, u64::from(n), 0)).err())
+    });
+    assert_eq!((breach, sent), (Some(Breach::TooLarge), 33));
+    // What is replaced does not count.
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    bench.frame(5, 0, ALL).unwrap();
+    for n in 1..100 {
+        bench.frame(5, n, &[(0, bytes)]).unwrap();
+    }
+}
+
+#[test]
+fn cells_of_frames_that_were_not_passed_on_weigh_with_the_one_that_is() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    let bytes: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    for n in 0..3 {
+        assert!(bench.frame(5, u64::from(n), &[(n, bytes)]).is_none());
+    }
+    let whole = bench.frame(5, 3, &[(3, bytes)]).unwrap();
+    let versions = whole.cells.iter().map(|cell| cell.version);
+    assert!(versions.eq([whole.number; 4]));
+    assert!(bench.stream.look(crate::timeline::Timeline::bytes) >= 4 << 20);
+    // And on another rung.
+    bench.take(Event::Rung(rung(6)));
+    bench.frame(6, 4, &ALL[..1]);
+    let next = bench.frame(6, 5, &ALL[1..]).unwrap();
+    assert!(next.number > whole.number);
+    assert!(next.cells.iter().all(|cell| cell.version == next.number));
+}
