@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, sleep},
+    thread::{self, JoinHandle, sleep},
     time::{Duration, Instant},
 };
 
@@ -109,8 +109,15 @@ pub(crate) fn run(over: Duration, scale: &Scale) -> Result<(), Box<dyn Error>> {
     let samples = watch(&server, &admin, &seen, &idle, over);
     seen.over.store(true, Ordering::Relaxed);
     let attack = attack.end()?;
-    for thread in threads {
-        thread.join().map_err(|_| "a thread has panicked")?;
+    // A publisher that is on its way to a server that hangs would wait for ever.
+    for _ in 0..PATIENCE * 4 {
+        if threads.iter().all(JoinHandle::is_finished) {
+            break;
+        }
+        sleep(TICK);
+    }
+    if !threads.iter().all(JoinHandle::is_finished) {
+        signal(server.id(), "KILL")?;
     }
     runtime.shutdown_background();
     let samples = samples?;
