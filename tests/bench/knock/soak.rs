@@ -119,7 +119,8 @@ pub(crate) fn run(over: Duration, scale: &Scale) -> Result<(), Box<dyn Error>> {
     if !threads.iter().all(JoinHandle::is_finished) {
         signal(server.id(), "KILL")?;
     }
-    runtime.shutdown_background();
+    // Those who come and go hold the server.
+    runtime.shutdown_timeout(WARM_UP);
     let samples = samples?;
     let quarters = quarters(&samples);
     let judged = over >= JUDGED;
