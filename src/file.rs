@@ -5,12 +5,18 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Who may read a file that is written here.
+///
+/// Where root writes into somebody else's directory, the file is his: whoever looks after a service shall not lock it
+/// out of its own files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Its owner alone.
     Private,
+    /// We alone, in whosever directory.
+    Own,
     /// Everybody, as far as the umask lets them.
     Public,
 }
@@ -64,7 +70,7 @@ impl Temporary {
         std::os::unix::fs::OpenOptionsExt::mode(
             &mut options,
             match access {
-                Access::Private => 0o600,
+                Access::Private | Access::Own => 0o600,
                 Access::Public => 0o644,
             },
         );
@@ -72,6 +78,9 @@ impl Temporary {
         let _ = access;
         let file = options.open(&path)?;
         let temporary = Self(path);
+        if access != Access::Own {
+            hand_over(&file, beside);
+        }
         fill(file, bytes)?;
         Ok(temporary)
     }
@@ -84,6 +93,84 @@ impl Drop for Temporary {
     }
 }
 
+/// Whose directory the file is in, if we are root and it is somebody else's.
+#[cfg(unix)]
+pub(crate) fn other_owner(path: &Path) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let directory = fs::metadata(directory(path)).ok()?;
+    (directory.uid() != 0).then(|| (directory.uid(), directory.gid()))
+}
+
+#[cfg(not(unix))]
+pub(crate) const fn other_owner(_: &Path) -> Option<(u32, u32)> {
+    None
+}
+
+/// Gives a file that we have just made at `path` to whom its directory belongs.
+pub(crate) fn hand_over(file: &File, path: &Path) {
+    #[cfg(unix)]
+    if let Some((user, group)) = other_owner(path)
+        && let Err(error) = std::os::unix::fs::fchown(file, Some(user), Some(group))
+    {
+        // Some file systems know one owner alone, who then has it anyhow.
+        tracing::warn!(%error, path = %path.display(), "the file is root's, not its directory's owner's");
+    }
+    #[cfg(not(unix))]
+    let _ = (file, path);
+}
+
+/// The same for a directory.
+pub(crate) fn hand_over_dir(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some((user, group)) = other_owner(path) {
+        std::os::unix::fs::lchown(path, Some(user), Some(group))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new("."))
+}
+
+/// What changes when a file is written, or another is put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    /// Of the file, and when anything of it was changed last, where there are such numbers.
+    number: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file that is there now; `None` if there is none.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let (number, changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (meta.ino(), (meta.ctime(), meta.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let (number, changed) = (0, (0, 0));
+        Some(Self {
+            modified: meta.modified().ok(),
+            length: meta.len(),
+            number,
+            changed,
+        })
+    }
+}
+
 fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     // A full disk may only be noticed now.
@@ -92,7 +179,7 @@ fn fill(mut file: File, bytes: &[u8]) -> io::Result<()> {
 
 fn sync_parent(path: &Path) {
     // Only makes the new name survive a power cut; not every system can open a directory.
-    if let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) {
+    if let Ok(directory) = File::open(directory(path)) {
         let _ = directory.sync_all();
     }
 }
@@ -126,6 +213,51 @@ mod tests {
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(!path.is_symlink());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_root_writes_into_somebody_s_directory_is_his() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("tokens"), dir.path().join("key"));
+        if chown(dir.path(), Some(4711), Some(4712)).is_err() {
+            println!("skipped: only root can give a directory away");
+            return;
+        }
+        replace(&path, b"new", Access::Private).unwrap();
+        create(&key, b"secret", Access::Own).unwrap();
+        let owner = |path| {
+            let meta = fs::metadata(path).unwrap();
+            (meta.uid(), meta.gid(), meta.mode() & 0o777)
+        };
+        assert_eq!(owner(&path), (4711, 4712, 0o600));
+        assert_eq!((owner(&key).0, owner(&key).2), (0, 0o600));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_written_to_the_same_length_and_dated_back_has_another_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cert");
+        fs::write(&path, b"one").unwrap();
+        let first = Stamp::of(&path).unwrap();
+        // The kernel's clock may tick slowly.
+        loop {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            (&file).write_all(b"two").unwrap();
+            file.set_modified(first.modified.unwrap()).unwrap();
+            if Stamp::of(&path).unwrap() != first {
+                break;
+            }
+        }
+        let second = Stamp::of(&path).unwrap();
+        assert_eq!(
+            (second.modified, second.length, second.number),
+            (first.modified, 3, first.number)
+        );
+        assert_eq!(Stamp::of(&dir.path().join("none")), None);
     }
 
     #[cfg(target_os = "linux")]

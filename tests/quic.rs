@@ -385,7 +385,7 @@ async fn a_new_certificate_is_for_those_who_come_after_it() {
     let server = Server::new();
     let (mut there, mut here) = server.pair(b"x").await;
     let renewed = Identity::fresh().unwrap();
-    server.endpoint.set_config(&renewed.quic_server_config());
+    server.identity.adopt(&renewed);
     let later = pinned(renewed.pin(), server.port());
     let dial = dial(server.port(), &later, b"y", Timeouts::default());
     let (_there, later) = tokio::join!(server.link(), dial);

@@ -67,7 +67,12 @@ pub(super) fn with_file(serve: Command, path: &Path) -> Result<Command, clap::Er
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    let mut file = File::open(path)?.take(MOST + 1);
+    file.read_to_string(&mut text)?;
+    if file.limit() == 0 {
+        let words = format!("it has more than {MOST} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
+    }
     Ok(text)
 }
 
@@ -169,7 +174,7 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Bytes of a file that are read.
+/// Bytes of a file.
 const MOST: u64 = 1 << 20;
 /// Letters of a name that are compared.
 const LONGEST: usize = 64;
@@ -263,6 +268,10 @@ mod tests {
             let said = parse(file, &[]).unwrap_err();
             assert!(said.starts_with(words), "{said}");
         }
+        let long = "#".repeat(1 << 20);
+        assert!(parse(&long, &[]).is_ok());
+        let said = parse(&format!("{long}\n"), &[]).unwrap_err();
+        assert_eq!(said, "cannot read FILE: it has more than 1048576 bytes");
         for broken in ["name = ", "=", "name = \"a\"\nname = \"b\"", "\u{0}"] {
             let said = parse(broken, &[]).unwrap_err();
             assert!(said.starts_with("FILE:"), "{said}");

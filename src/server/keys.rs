@@ -1,11 +1,11 @@
 //! The server's key and certificate: where they come from, and that they are read again.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::reload::Reload;
+use super::reload::{Files, Reload};
 use crate::{
     capture,
     config::{IdentitySource, Serve},
@@ -29,26 +29,34 @@ pub(super) fn load(source: &IdentitySource, names: &[String]) -> Result<Identity
 /// The first that is not as it must be.
 pub fn check_config(config: &Serve) -> Result<(), Error> {
     match &config.identity {
-        IdentitySource::Directory(dir) => Identity::existing(dir).map(drop)?,
+        IdentitySource::Directory(dir) => Identity::check(dir)?,
         IdentitySource::Files { cert, key } => Identity::load(cert, key).map(drop)?,
         IdentitySource::Fresh => {}
     }
     Ok(capture::check_files(&config.video, &config.audio)?)
 }
 
+/// The files that it is in, if it is in any, as they are before they are read.
+pub(super) fn files(source: &IdentitySource, reload: &Reload) -> Option<Files> {
+    let paths = match source {
+        IdentitySource::Directory(dir) => [dir.join("cert.pem"), dir.join("key.pem")],
+        IdentitySource::Files { cert, key } => [cert.clone(), key.clone()],
+        IdentitySource::Fresh => return None,
+    };
+    Some(reload.of(paths))
+}
+
 /// Keeps `identity` as the files have it until the server stops; our own certificate is renewed in time. Sessions that
 /// stand are as they were.
 pub(super) async fn keep(
     identity: Identity,
-    source: IdentitySource,
+    (source, files): (IdentitySource, Option<Files>),
     names: Vec<String>,
-    reload: Reload,
     stop: CancellationToken,
 ) {
-    let Some(paths) = files(&source) else {
+    let Some(mut files) = files else {
         return;
     };
-    let mut files = reload.of(paths);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -83,14 +91,32 @@ fn again(source: &IdentitySource, names: &[String]) -> Result<Identity, TrustErr
     load(source, names)
 }
 
-/// Those that `source` is in, if it is in any.
-fn files(source: &IdentitySource) -> Option<[PathBuf; 2]> {
-    match source {
-        IdentitySource::Directory(dir) => Some([dir.join("cert.pem"), dir.join("key.pem")]),
-        IdentitySource::Files { cert, key } => Some([cert.clone(), key.clone()]),
-        IdentitySource::Fresh => None,
-    }
-}
-
 /// How often it is looked whether our own certificate is to be renewed.
 const RENEW: Duration = Duration::from_secs(60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_certificate_that_changes_while_the_server_starts_is_shown_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = IdentitySource::Directory(dir.path().to_path_buf());
+        load(&source, &[]).unwrap();
+        let files = files(&source, &Reload::default());
+        let identity = load(&source, &[]).unwrap();
+        let renewed = Identity::renew(dir.path(), &["cam.example.org".into()]).unwrap();
+        let stop = CancellationToken::new();
+        let keeping = keep(identity.clone(), (source, files), Vec::new(), stop.clone());
+        let shown = async {
+            while identity.names() != renewed.names() {
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        let both = async { tokio::join!(keeping, shown) };
+        tokio::time::timeout(Duration::from_secs(60), both)
+            .await
+            .unwrap();
+    }
+}

@@ -8,6 +8,7 @@ mod groups;
 mod ingest;
 mod keys;
 mod listen;
+mod notices;
 mod peer;
 mod pictures;
 mod relay;
@@ -25,24 +26,17 @@ use std::{
 use serde::Serialize;
 use tokio::{sync::mpsc, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, info_span, warn};
 
 use crate::{
     capture::CaptureError,
-    config::{AGENT, Bounds, Serve},
-    drive,
+    config::{Bounds, Serve},
     error::Error,
     hub::{Hub, Status, Stream},
     media::is_stream_name,
-    session,
-    transport::{
-        Link, Listener, Seldom,
-        door::{Door, Over},
-        forwarded::Proxies,
-        plain, quic,
-    },
+    transport::{Listener, Seldom, door::Door, forwarded::Proxies, plain, quic},
     trust::{self, Identity},
-    wire::{CloseCode, ResumeSecret, SessionId, StreamInfo, StreamName, Text},
+    wire::{StreamInfo, StreamName},
 };
 
 pub use self::relay::Publisher;
@@ -53,7 +47,7 @@ use self::{
     accept::{accept, accept_plain, accept_quic},
     gate::Gate,
     groups::Groups,
-    peer::Peer,
+    notices::Notices,
     relay::Relays,
     reload::Reload,
 };
@@ -146,7 +140,7 @@ struct Shared {
     identity: Identity,
     epoch: Instant,
     stop: CancellationToken,
-    notices: mpsc::Sender<Notice>,
+    notices: Notices,
     groups: Arc<Groups>,
     relays: Arc<Relays>,
     gate: Arc<Gate>,
@@ -188,6 +182,8 @@ impl Server {
             Some(Sources::look(&config.video, &config.audio).await?)
         };
         let names: Vec<String> = config.host.iter().cloned().collect();
+        let reload = Reload::default();
+        let files = keys::files(&config.identity, &reload);
         let identity = keys::load(&config.identity, &names)?;
         let quic = config.quic.then(|| identity.quic_server_config());
         let (listeners, endpoints) = listen::listen(&config.listen, quic, sockets).await?;
@@ -205,18 +201,12 @@ impl Server {
         });
         link.token = own.watch.map(|token| token.to_string());
         let hub = Arc::new(Hub::new());
-        let (notices, told) = mpsc::channel(NOTICES);
+        let (notices, told) = Notices::new();
         let epoch = Instant::now();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let reload = Reload::default();
-        tasks.spawn(keys::keep(
-            identity.clone(),
-            config.identity,
-            names,
-            reload.clone(),
-            stop.clone(),
-        ));
+        let source = (config.identity, files);
+        tasks.spawn(keys::keep(identity.clone(), source, names, stop.clone()));
         let rungs = Arc::new(AtomicU32::new(1));
         let pictures = pictures::Settings {
             epoch,
@@ -268,7 +258,8 @@ impl Server {
             turned_away: Seldom::default(),
         });
         let door = Door::new(bounds.door, proxies.clone());
-        tasks.spawn(gate.follow(stop.clone()).instrument(info_span!("tokens")));
+        let tokens = gate.follow(reload.said(), stop.clone());
+        tasks.spawn(tokens.instrument(info_span!("tokens")));
         let (table, opened) = plain::Table::new(door.clone());
         tasks.spawn(accept_plain(opened, Arc::clone(&shared), tasks.clone()));
         for listener in listeners {
@@ -277,7 +268,8 @@ impl Server {
                 .with_sessions(table.clone())
                 .trusting(proxies.clone());
             let span = info_span!("listener", addr = %listener.local());
-            tasks.spawn(accept(listener, Arc::clone(&shared), tasks.clone()).instrument(span));
+            let (shared, table) = (Arc::clone(&shared), table.clone());
+            tasks.spawn(accept(listener, table, shared, tasks.clone()).instrument(span));
         }
         for endpoint in endpoints {
             let span = info_span!("endpoint", addr = %endpoint.local());
@@ -332,7 +324,8 @@ impl Server {
         self.udp.clone()
     }
 
-    /// Reads again what is kept in files: the key and the certificate. Nobody's session ends for it.
+    /// Reads again what is kept in files: the key, the certificate and the tokens. Nobody's session ends for it, unless
+    /// his token is gone.
     pub fn reload(&self) {
         self.reload.now();
     }
@@ -390,7 +383,7 @@ fn link(config: &Serve, addresses: &[SocketAddr], identity: &Identity) -> trust:
 /// Tells how the source is, as it changes from now on, also before this is first polled.
 fn follow(
     stream: Arc<Stream>,
-    notices: mpsc::Sender<Notice>,
+    notices: Notices,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> {
     let mut status = stream.status();
@@ -407,78 +400,8 @@ fn follow(
                 state: status.word(),
                 why,
             };
-            if notices.try_send(Notice::Source(source)).is_err() {
-                debug!("a notice was left out");
-            }
+            notices.tell(Notice::Source(source));
         }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a session begins now")]
-async fn serve(link: Link, over: Option<Over>, shared: &Shared) {
-    let (Some(session), Some(resume)) = (random(), random()) else {
-        warn!("the system has no random numbers");
-        return;
-    };
-    let offer = session::server::Offer {
-        agent: Text::new(AGENT),
-        // Whoever is let in is told.
-        streams: Vec::new(),
-        session: SessionId::from_bytes(session),
-        resume: ResumeSecret::from_bytes(resume),
-        max_bps: shared.max_bps,
-    };
-    let ident = (offer.session, offer.resume.clone());
-    let now = Instant::now();
-    let mut session = session::server::Session::new(offer, shared.epoch, now)
-        .bounded(shared.bounds.session, now)
-        .asking();
-    if let Some(round_trip) = link.round_trip() {
-        session = session.with_round_trip(round_trip);
-    }
-    if link.kind().has_datagrams() {
-        session = session.with_datagrams(now);
-    }
-    let place = shared.groups.link();
-    if place.is_none() || over.is_some() {
-        if let Some(times) = shared.turned_away.now() {
-            let why = over.map_or_else(
-                || "twice as many connections as --max-viewers allows".to_owned(),
-                |over| over.to_string(),
-            );
-            warn!(times, "sent away: {why}");
-        }
-        session.close(CloseCode::Busy, now);
-    }
-    let (kind, addr) = (link.kind(), link.peer());
-    let hub = Arc::clone(&shared.hub);
-    // A token of his own, since every viewer looks at it whenever he is driven.
-    let stop = shared.stop.child_token();
-    let mut peer = Peer::new(
-        session,
-        hub,
-        stop,
-        shared.notices.clone(),
-        (Arc::clone(&shared.groups), ident),
-        (Arc::clone(&shared.relays), Arc::clone(&shared.gate)),
-        &link,
-    );
-    let Some(lane) = drive::run(link, &mut peer).await else {
-        return;
-    };
-    let Some(leaving) = peer.leave() else {
-        return;
-    };
-    let arrival = relay::Arrival {
-        lane,
-        kind,
-        addr,
-        publisher: leaving.ticket.publisher,
-        pass: leaving.pass,
-        place,
-    };
-    if leaving.ticket.links.send(arrival).await.is_err() {
-        debug!("the stream is gone by now");
     }
 }
 
@@ -496,5 +419,3 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(bytes)
 }
-
-const NOTICES: usize = 256;

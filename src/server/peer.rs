@@ -5,16 +5,16 @@ mod commands;
 use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, trace, warn};
+use tracing::{info, trace};
 
 use self::commands::Job;
 use super::gate::{Gate, Pass, Record, Refusal};
 use super::groups::{Group, Groups, Who};
 use super::relay::{Relays, Ticket};
 use super::share::Share;
-use super::{Notice, Viewer, info};
+use super::{Notice, Notices, Viewer, info};
 use crate::{
     drive::{Beside, Endpoint, Turn},
     hub::Hub,
@@ -35,7 +35,7 @@ pub(super) struct Peer {
     share: Option<Share>,
     stop: CancellationToken,
     stopping: bool,
-    notices: mpsc::Sender<Notice>,
+    notices: Notices,
     viewer: Viewer,
     groups: Arc<Groups>,
     /// Of the session.
@@ -81,7 +81,7 @@ impl Peer {
         session: server::Session,
         hub: Arc<Hub>,
         stop: CancellationToken,
-        notices: mpsc::Sender<Notice>,
+        notices: Notices,
         (groups, ident): (Arc<Groups>, (SessionId, ResumeSecret)),
         (relays, gate): (Arc<Relays>, Arc<Gate>),
         link: &Link,
@@ -369,14 +369,7 @@ impl Peer {
     fn tell(&mut self, state: &'static str, reason: Option<String>) {
         self.viewer.state = state;
         self.viewer.reason = reason;
-        // Notices are for a person's eyes: where nobody reads them they may be left out.
-        if self
-            .notices
-            .try_send(Notice::Viewer(self.viewer.clone()))
-            .is_err()
-        {
-            warn!("a notice was left out");
-        }
+        self.notices.tell(Notice::Viewer(self.viewer.clone()));
     }
 }
 

@@ -1,11 +1,10 @@
 //! Files that are read again while the server runs: when they change, and when somebody says so (SIGHUP).
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::{sync::watch, time};
+
+use crate::trust::Stamp;
 
 /// Says to everybody who keeps something from a file: look again. A handle.
 #[derive(Clone, Debug, Default)]
@@ -17,14 +16,19 @@ impl Reload {
         self.0.send_modify(|times| *times += 1);
     }
 
-    /// For somebody who keeps what is in these files.
+    /// For somebody who looks at his files himself: changes when it is said.
+    pub(super) fn said(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    /// For somebody who keeps what is in these files, and is about to read them.
     pub(super) fn of(&self, files: impl IntoIterator<Item = PathBuf>) -> Files {
         Files {
             files: files
                 .into_iter()
                 .map(|path| (Stamp::of(&path), path))
                 .collect(),
-            said: self.0.subscribe(),
+            said: self.said(),
         }
     }
 }
@@ -34,29 +38,6 @@ impl Reload {
 pub(super) struct Files {
     files: Vec<(Option<Stamp>, PathBuf)>,
     said: watch::Receiver<u64>,
-}
-
-/// What changes when a file is written, or another is put in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    number: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let meta = std::fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let number = std::os::unix::fs::MetadataExt::ino(&meta);
-        #[cfg(not(unix))]
-        let number = 0;
-        Some(Self {
-            modified: meta.modified().ok(),
-            length: meta.len(),
-            number,
-        })
-    }
 }
 
 impl Files {

@@ -125,21 +125,13 @@ impl Door {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        if let Some(from) = from
-            && state.addresses.get(&from).map_or(0, |count| count.waiting)
-                >= self.0.bounds.handshakes_per_address
-        {
-            let oldest = state.waiting.iter().find(|(_, one)| one.from == Some(from));
-            let oldest = oldest.map(|(number, _)| *number);
-            state.give_up(oldest);
-        }
         let waiting = Waiting {
-            from,
+            from: None,
             leave: Arc::clone(&leave),
         };
         state.waiting.insert(number, waiting);
         if let Some(from) = from {
-            state.addresses.entry(from).or_default().waiting += 1;
+            state.waits(number, from, self.0.bounds.handshakes_per_address);
         }
         if state.waiting.len() > self.0.bounds.handshakes {
             let oldest = state.waiting.keys().next().copied();
@@ -204,6 +196,25 @@ impl State {
         (there >= bounds.connections_per_address).then_some(Over::FromAddress)
     }
 
+    /// He of this number, if he still waits, is from there, whose oldest gives way if there are `most` such already.
+    fn waits(&mut self, number: u64, from: Address, most: usize) {
+        let before = match self.waiting.get(&number) {
+            Some(waiting) if waiting.from != Some(from) => waiting.from,
+            Some(_) | None => return,
+        };
+        let there = self.addresses.get(&from).map_or(0, |count| count.waiting);
+        if there >= most {
+            let oldest = self.waiting.iter().find(|(_, one)| one.from == Some(from));
+            let oldest = oldest.map(|(number, _)| *number);
+            self.give_up(oldest);
+        }
+        self.forget(before, |count| count.waiting -= 1);
+        self.addresses.entry(from).or_default().waiting += 1;
+        if let Some(waiting) = self.waiting.get_mut(&number) {
+            waiting.from = Some(from);
+        }
+    }
+
     /// He of this number waits no longer.
     fn leave(&mut self, number: u64) -> Option<Waiting> {
         let gone = self.waiting.remove(&number)?;
@@ -249,6 +260,16 @@ impl Place {
         }
     }
 
+    /// Counts where it comes from, as [`Seat::comes_from`]. What it has not said yet does not count elsewhere any more.
+    pub(super) fn comes_from(&self, ip: IpAddr) -> Result<(), Over> {
+        let door = &self.seat.door;
+        if let Some(from) = door.address(ip) {
+            let most = door.0.bounds.handshakes_per_address;
+            door.state().waits(self.number, from, most);
+        }
+        self.seat.comes_from(ip)
+    }
+
     /// The connection itself, to be kept for as long as it lasts.
     pub fn seat(&self) -> Arc<Seat> {
         Arc::clone(&self.seat)
@@ -281,14 +302,14 @@ impl Seat {
     }
 
     /// Counts where it comes from, once that is known: behind a proxy, or when an address has shown to be his who says
-    /// so. It may be one too many then.
-    pub(super) fn comes_from(&self, ip: IpAddr) {
+    /// so. It may be one too many then; an error if it is one of so many that it is not even told.
+    pub(super) fn comes_from(&self, ip: IpAddr) -> Result<(), Over> {
         let Some(from) = self.door.address(ip) else {
-            return;
+            return Ok(());
         };
         let mut sits = self.sits();
         if sits.from == Some(from) {
-            return;
+            return Ok(());
         }
         let mut state = self.door.state();
         state.forget(sits.from, |count| count.connections -= 1);
@@ -297,9 +318,13 @@ impl Seat {
         count.connections += 1;
         sits.from = Some(from);
         if sits.over.is_none() && there >= self.door.0.bounds.connections_per_address {
+            if state.turned_away >= COURTESY {
+                return Err(Over::FromAddress);
+            }
             sits.over = Some(Over::FromAddress);
             state.turned_away += 1;
         }
+        Ok(())
     }
 
     fn sits(&self) -> MutexGuard<'_, Sits> {
@@ -323,122 +348,4 @@ impl Drop for Seat {
 const COURTESY: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use std::future::{pending, ready};
-
-    use super::*;
-
-    fn door(connections: usize, from_one: usize, handshakes: usize, half_from_one: usize) -> Door {
-        let bounds = Bounds {
-            connections,
-            connections_per_address: from_one,
-            handshakes,
-            handshakes_per_address: half_from_one,
-        };
-        let proxies = ["10.0.0.0/8".parse().unwrap()];
-        Door::new(bounds, proxies.into_iter().collect())
-    }
-
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
-    }
-
-    fn is_empty(door: &Door) -> bool {
-        let state = door.state();
-        state.connections == 0
-            && state.turned_away == 0
-            && state.waiting.is_empty()
-            && state.addresses.is_empty()
-    }
-
-    async fn is_given_up(place: &Place) -> bool {
-        tokio::select! {
-            biased;
-            held = place.hold(pending::<()>()) => matches!(held, Err(AcceptError::Crowded)),
-            () = ready(()) => false,
-        }
-    }
-
-    #[tokio::test]
-    async fn one_handshake_too_many_makes_the_oldest_leave() {
-        let door = door(1000, 1000, 8, 1000);
-        let mut places: Vec<Place> = (0..8).map(|_| door.enter(None).unwrap()).collect();
-        drop(places.remove(0));
-        places.push(door.enter(None).unwrap());
-        assert!(!is_given_up(&places[0]).await);
-        places.push(door.enter(None).unwrap());
-        assert!(is_given_up(&places[0]).await);
-        assert!(!is_given_up(&places[1]).await);
-        // Work that is done is done.
-        assert!(places[1].hold(ready(())).await.is_ok());
-        drop(places);
-        assert!(is_empty(&door));
-    }
-
-    #[tokio::test]
-    async fn one_address_s_handshakes_push_out_its_own_alone() {
-        let door = door(1000, 1000, 100, 3);
-        let honest = door.enter(ip("192.0.2.1")).unwrap();
-        let theirs: Vec<Place> = (0..10)
-            .map(|n| door.enter(ip(&format!("2001:db8::{n}"))).unwrap())
-            .collect();
-        for place in &theirs[..7] {
-            assert!(is_given_up(place).await);
-        }
-        for place in &theirs[7..] {
-            assert!(!is_given_up(place).await);
-        }
-        assert!(!is_given_up(&honest).await);
-        let next_network = door.enter(ip("2001:db8:0:1::1")).unwrap();
-        assert!(!is_given_up(&theirs[7]).await);
-        drop((honest, theirs, next_network));
-        assert!(is_empty(&door));
-    }
-
-    #[test]
-    fn whoever_is_one_too_many_may_be_told_so_and_the_next_hears_nothing() {
-        let door = door(3, 2, 1000, 1000);
-        let seats = |place: Place| place.seat();
-        let first = seats(door.enter(ip("192.0.2.1")).unwrap());
-        let second = seats(door.enter(ip("::ffff:192.0.2.1")).unwrap());
-        assert_eq!((first.over(), second.over()), (None, None));
-        let third = seats(door.enter(ip("192.0.2.1")).unwrap());
-        assert_eq!(third.over(), Some(Over::FromAddress));
-        // Others are unharmed.
-        let other = seats(door.enter(ip("192.0.2.2")).unwrap());
-        assert_eq!(other.over(), None);
-        let late = seats(door.enter(ip("192.0.2.3")).unwrap());
-        assert_eq!(late.over(), Some(Over::Connections));
-        let told: Vec<_> = std::iter::from_fn(|| door.enter(ip("192.0.2.1")).ok())
-            .take(1000)
-            .collect();
-        assert_eq!(told.len(), COURTESY - 2);
-        drop(second);
-        assert!(door.enter(ip("192.0.2.4")).unwrap().seat().over().is_none());
-        drop((first, third, other, late, told));
-        assert!(is_empty(&door));
-    }
-
-    #[test]
-    fn behind_a_proxy_each_counts_where_it_comes_from_once_that_is_known() {
-        let door = door(100, 2, 100, 100);
-        let mut places: Vec<Place> = (0..10)
-            .map(|_| door.enter(ip("10.0.0.1")).unwrap())
-            .collect();
-        for place in &places {
-            assert_eq!(place.seat.over(), None);
-        }
-        for (n, place) in places.iter().enumerate() {
-            for said in ["10.0.0.2", "198.51.100.7", "198.51.100.7"] {
-                place.seat.comes_from(ip(said).unwrap());
-            }
-            assert_eq!(place.seat.over().is_some(), n >= 2, "{n}");
-        }
-        places[9].seat.comes_from(ip("198.51.100.8").unwrap());
-        assert_eq!(door.state().turned_away, 8);
-        assert!(door.session(ip("198.51.100.7").unwrap()).is_none());
-        assert!(door.session(ip("198.51.100.8").unwrap()).is_some());
-        places.clear();
-        assert!(is_empty(&door));
-    }
-}
+mod tests;

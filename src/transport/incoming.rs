@@ -60,7 +60,7 @@ impl Incoming {
             let viewer = proxies.in_front(&mut tcp, peer).await;
             let viewer = viewer.map_err(AcceptError::Proxied)?;
             if viewer != peer {
-                place.seat().comes_from(viewer.ip());
+                place.comes_from(viewer.ip()).map_err(AcceptError::Over)?;
             }
             let accept = TlsAcceptor::from(config).accept_with(Base::from(tcp), |session| {
                 session.set_buffer_limit(Some(RECORD))

@@ -100,7 +100,7 @@ impl Secured {
         if let Some((_, viewer)) = upgraded.get()
             && *viewer != peer
         {
-            seat.comes_from(viewer.ip());
+            seat.comes_from(viewer.ip()).map_err(AcceptError::Over)?;
         }
         match upgraded.get() {
             Some((Upgrade::Tunnel, _)) => {

@@ -17,7 +17,8 @@ use time::OffsetDateTime;
 use webpki::EndEntityCert;
 
 use super::current::Current;
-use super::{Pin, TrustError, config, der, pem, quic, store};
+use super::store::{self, Whose};
+use super::{Pin, TrustError, config, der, pem, quic};
 use crate::file::{Access, Created};
 
 /// Who a server is. Cheap to clone.
@@ -72,11 +73,22 @@ impl Identity {
         if store::read(&key)?.is_none() {
             return Ok(None);
         }
-        check(&key)?;
+        check(&key, Whose::Served)?;
         if store::read(&cert)?.is_none() {
             return Ok(None);
         }
         Self::new(pem::load(&cert, &key, &config::provider())?).map(Some)
+    }
+
+    /// Looks whether [`load_or_create`](Self::load_or_create) finds nothing in `dir` that it cannot mend. Nothing is made
+    /// or changed.
+    ///
+    /// Fails if others may read the key, or if it is damaged.
+    pub fn check(dir: &Path) -> Result<(), TrustError> {
+        match Self::existing(dir) {
+            Err(error) if is_mended(&error) => pair(&dir.join("key.pem")).map(drop),
+            found => found.map(drop),
+        }
     }
 
     /// Makes the certificate in `dir` anew on the same key, with the names that it has and these; all of it if there is
@@ -85,7 +97,7 @@ impl Identity {
         let mut all = match Self::existing(dir) {
             Ok(found) => found.map(|found| found.names()).unwrap_or_default(),
             // A damaged certificate is one more reason for another.
-            Err(TrustError::NoCertificate { .. } | TrustError::BadCertificate { .. }) => Vec::new(),
+            Err(error) if is_mended(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
         all.extend_from_slice(names);
@@ -94,7 +106,7 @@ impl Identity {
             reason = "certificates are valid in wall time"
         )]
         let now = SystemTime::now();
-        Self::make(dir, &all_names(&all)?, now, |_| false)
+        Self::make(dir, Whose::Served, &all_names(&all)?, now, |_| false)
     }
 
     /// The host names and addresses in the certificate.
@@ -161,12 +173,15 @@ impl Identity {
         now: SystemTime,
     ) -> Result<Self, TrustError> {
         let names = all_names(names)?;
-        Self::make(dir, &names, now, |certified| serves(certified, &names, now))
+        Self::make(dir, Whose::Ours, &names, now, |certified| {
+            serves(certified, &names, now)
+        })
     }
 
     /// What is in `dir`, made where it is missing; the certificate also if it is not `good`.
     fn make(
         dir: &Path,
+        whose: Whose,
         names: &[String],
         now: SystemTime,
         good: impl FnOnce(&CertifiedKey) -> bool,
@@ -176,27 +191,23 @@ impl Identity {
 
         if store::read(&key)?.is_none() {
             let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
-            match store::create(&key, pair.serialize_pem().as_bytes(), Access::Private)? {
+            let access = match whose {
+                Whose::Ours => Access::Own,
+                Whose::Served => Access::Private,
+            };
+            match store::create(&key, pair.serialize_pem().as_bytes(), access)? {
                 Created::New => tracing::info!(key = %key.display(), "made a new key"),
                 Created::Existed => {}
             }
         }
-        check(&key)?;
+        check(&key, whose)?;
         match pem::load(&cert, &key, &config::provider()) {
             Ok(certified) if good(&certified) => return Self::new(certified),
-            Ok(_)
-            | Err(
-                TrustError::Missing { .. }
-                | TrustError::NoCertificate { .. }
-                | TrustError::BadCertificate { .. }
-                | TrustError::Mismatch { .. },
-            ) => {}
+            Ok(_) => {}
+            Err(error) if is_mended(&error) => {}
             Err(error) => return Err(error),
         }
-        let text = store::read(&key)?.unwrap_or_default();
-        let pair = KeyPair::from_pem(&String::from_utf8_lossy(&text))
-            .map_err(|_| TrustError::BadKey { path: key.clone() })?;
-        let pem = issue(&pair, names, now)?.pem();
+        let pem = issue(&pair(&key)?, names, now)?.pem();
         store::replace(&cert, pem.as_bytes(), Access::Public)?;
         tracing::info!(cert = %cert.display(), "made a new certificate");
         Self::new(pem::load(&cert, &key, &config::provider())?)
@@ -223,9 +234,28 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Is this key ours, and nobody else's to read?
-fn check(key: &Path) -> Result<(), TrustError> {
-    store::is_ours(key)?;
+/// Whether a new certificate on the same key puts it right.
+const fn is_mended(error: &TrustError) -> bool {
+    matches!(
+        error,
+        TrustError::Missing { .. }
+            | TrustError::NoCertificate { .. }
+            | TrustError::BadCertificate { .. }
+            | TrustError::Mismatch { .. }
+    )
+}
+
+/// The key in this file.
+fn pair(key: &Path) -> Result<KeyPair, TrustError> {
+    let text = store::read(key)?.unwrap_or_default();
+    KeyPair::from_pem(&String::from_utf8_lossy(&text)).map_err(|_| TrustError::BadKey {
+        path: key.to_path_buf(),
+    })
+}
+
+/// Is this key ours, or his whom we serve, and nobody else's to read?
+fn check(key: &Path, whose: Whose) -> Result<(), TrustError> {
+    store::is_owned(key, whose)?;
     let mode = store::exposure(key)?;
     if mode == 0 {
         return Ok(());
@@ -368,16 +398,20 @@ mod tests {
         assert_eq!(named.pin(), first.pin());
         Identity::load_or_create(dir.path(), &names).unwrap();
         assert_eq!(fs::read(&cert).unwrap(), after);
-        for damage in [
-            "",
-            "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
-        ] {
-            fs::write(&cert, damage).unwrap();
-            assert_eq!(
-                Identity::load_or_create(dir.path(), &[]).unwrap().pin(),
-                first.pin()
-            );
+        let other = dir.path().join("other");
+        Identity::load_or_create(&other, &[]).unwrap();
+        let other = fs::read_to_string(other.join("cert.pem")).unwrap();
+        let junk = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for damage in ["", junk, &other] {
+            for mend in [Identity::load_or_create, Identity::renew] {
+                fs::write(&cert, damage).unwrap();
+                Identity::check(dir.path()).unwrap();
+                assert_eq!(mend(dir.path(), &[]).unwrap().pin(), first.pin());
+            }
         }
+        fs::write(&cert, junk).unwrap();
+        fs::write(dir.path().join("key.pem"), "").unwrap();
+        assert!(Identity::check(dir.path()).is_err());
     }
 
     #[test]

@@ -31,13 +31,19 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
     Ok(Some(bytes))
 }
 
-/// Makes a directory and those above it, open to their owner alone where they are new.
+/// Makes a directory and those above it, open to their owner alone where they are new; inside somebody else's, root makes
+/// it for him.
 pub(super) fn private_dir(path: &Path) -> Result<(), TrustError> {
+    let is_new = !path.exists();
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| TrustError::Write {
+    let made = builder.create(path).and_then(|()| match is_new {
+        true => file::hand_over_dir(path),
+        false => Ok(()),
+    });
+    made.map_err(|source| TrustError::Write {
         path: path.to_path_buf(),
         source,
     })
@@ -53,8 +59,11 @@ pub(super) fn create(path: &Path, bytes: &[u8], access: Access) -> Result<Create
 
 /// Replaces `path`, whole at once.
 pub(super) fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), TrustError> {
-    // Whoever keeps the file elsewhere behind a symbolic link keeps the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    // Whoever keeps the file elsewhere behind a symbolic link keeps the link; but nobody leads root astray by one.
+    let target = match file::other_owner(path) {
+        None => fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
+        Some(_) => path.to_path_buf(),
+    };
     file::replace(&target, bytes, access).map_err(|source| TrustError::Write {
         path: path.to_path_buf(),
         source,
@@ -78,8 +87,17 @@ pub(super) fn exposure(path: &Path) -> Result<u32, TrustError> {
     }
 }
 
+/// For whom a key is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// For us, who prove it.
+    Ours,
+    /// For the owner of its directory, where root looks after it for him.
+    Served,
+}
+
 /// Fails if somebody else than us, or the administrator, owns the file, who could put another in its place at any time.
-pub(super) fn is_ours(path: &Path) -> Result<(), TrustError> {
+pub(super) fn is_owned(path: &Path, whose: Whose) -> Result<(), TrustError> {
     #[cfg(unix)]
     {
         let meta = fs::metadata(path).map_err(|source| TrustError::Read {
@@ -87,7 +105,9 @@ pub(super) fn is_ours(path: &Path) -> Result<(), TrustError> {
             source,
         })?;
         let owner = std::os::unix::fs::MetadataExt::uid(&meta);
-        if !owns(owner, rustix::process::geteuid().as_raw()) {
+        let served = whose == Whose::Served
+            && file::other_owner(path).is_some_and(|(user, _)| user == owner);
+        if !served && !owns(owner, rustix::process::geteuid().as_raw()) {
             return Err(TrustError::KeyOwner {
                 path: path.to_path_buf(),
                 owner,
@@ -95,7 +115,7 @@ pub(super) fn is_ours(path: &Path) -> Result<(), TrustError> {
         }
     }
     #[cfg(not(unix))]
-    let _ = path;
+    let _ = (path, whose);
     Ok(())
 }
 
@@ -136,7 +156,46 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         create(&path, b"one", Access::Private).unwrap();
-        is_ours(&path).unwrap();
+        is_owned(&path, Whose::Ours).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn root_looks_after_somebody_s_key_and_does_not_use_it() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+
+        let dir = tempfile::tempdir().unwrap();
+        if chown(dir.path(), Some(4711), Some(4712)).is_err() {
+            println!("skipped: only root can give a directory away");
+            return;
+        }
+        let (certs, key) = (dir.path().join("certs"), dir.path().join("certs/key"));
+        private_dir(&certs).unwrap();
+        let meta = fs::metadata(&certs).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (4711, 4712));
+        create(&key, b"one", Access::Private).unwrap();
+        is_owned(&key, Whose::Served).unwrap();
+        assert!(is_owned(&key, Whose::Ours).is_err());
+        chown(&key, Some(4713), None).unwrap();
+        assert!(is_owned(&key, Whose::Served).is_err(), "a third one's");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn root_follows_no_link_in_somebody_s_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, elsewhere) = (dir.path().join("theirs"), dir.path().join("passwd"));
+        fs::create_dir(&theirs).unwrap();
+        if std::os::unix::fs::chown(&theirs, Some(4711), None).is_err() {
+            println!("skipped: only root can give a directory away");
+            return;
+        }
+        fs::write(&elsewhere, "precious").unwrap();
+        let link = theirs.join("cert.pem");
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        replace(&link, b"new", Access::Public).unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
+        assert_eq!(fs::read(&link).unwrap(), b"new");
     }
 
     #[test]

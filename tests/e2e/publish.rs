@@ -17,6 +17,7 @@ use tunnelcast::{
 
 use crate::{
     moving::Between,
+    standing::page,
     support::{
         CARD, Program, Raw, TestPublisher, TestServer, TestViewer, counted, publish, relay, serve,
         watch,
@@ -41,6 +42,24 @@ async fn what_is_published_over_any_way_is_seen_and_heard() {
         publisher.stop().await;
         server.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_a_connection_as_long_as_he_is_there() {
+    let mut config = relay();
+    config.bounds.door.connections = 1;
+    let server = TestServer::start(config).await;
+    let (mut config, link) = publish(&server, "cam1", CARD);
+    config.ways = Ways::Only(Kind::Tls);
+    let mut publisher = TestPublisher::start(config);
+    publisher.connected().await;
+    let busy = "HTTP/1.1 503 Service Unavailable";
+    for _ in 0..5 {
+        assert_eq!(page(&link, Ipv4Addr::LOCALHOST).await, busy);
+    }
+    publisher.stop().await;
+    while page(&link, Ipv4Addr::LOCALHOST).await == busy {}
+    server.shutdown().await;
 }
 
 /// A published stream beside the server's own, and what a server says that has both.

@@ -6,9 +6,13 @@ use std::{
 };
 
 use serde_json::Value;
-use tunnelcast::trust::Link;
+use tunnelcast::{
+    config::Watch,
+    transport::{Kind, race::Ways},
+    trust::Link,
+};
 
-use crate::support::{CARD, Program, TestViewer, have, watch};
+use crate::support::{CARD, Program, TestServer, TestViewer, have, serve, watch};
 
 #[test]
 fn ctrl_c_at_the_server_says_goodbye_to_its_viewers() {
@@ -29,6 +33,27 @@ fn ctrl_c_at_the_server_says_goodbye_to_its_viewers() {
     let viewer = viewer.end();
     assert_eq!(viewer.status, Some(0), "{viewer:?}");
     assert!(viewer.summary()["frames_shown"].as_u64() >= Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_way_a_viewer_came_he_is_told_that_the_server_stops() {
+    let mut viewers = Vec::new();
+    for kind in Kind::ALL {
+        let server = TestServer::start(serve(CARD)).await;
+        let mut viewer = TestViewer::start(Watch {
+            ways: Ways::Only(kind),
+            ..watch(server.link())
+        });
+        viewer.connected().await;
+        viewer.frames(5).await;
+        server.shutdown().await;
+        viewers.push((kind, viewer));
+    }
+    for (kind, mut viewer) in viewers {
+        let word = viewer.disconnected().await;
+        assert!(word.contains("the server is stopping"), "{kind}: {word}");
+        viewer.stop().await;
+    }
 }
 
 #[test]

@@ -282,8 +282,12 @@ impl Gate {
         self.audit.note(record);
     }
 
-    /// Reads the tokens again when their file has changed, until `stop`.
-    pub(super) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+    /// Reads the tokens again when their file has changed, and when it is `said`, until `stop`.
+    pub(super) async fn follow(
+        self: Arc<Self>,
+        mut said: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
         if self.store.is_none() {
             return;
         }
@@ -293,6 +297,8 @@ impl Gate {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = look.tick() => {}
+                // Also where nothing can be seen of a change.
+                Ok(()) = said.changed() => *lock(&self.seen) = None,
             }
             let gate = Arc::clone(&self);
             if let Err(err) = tokio::task::spawn_blocking(move || gate.look()).await {

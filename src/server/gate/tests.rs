@@ -227,3 +227,31 @@ fn the_links_of_a_server_stay_the_same_until_they_are_taken_back() {
     let (_, fresh) = Gate::start(&Access::default()).unwrap();
     assert_ne!(fresh.watch, first.watch);
 }
+
+#[tokio::test]
+async fn the_list_is_read_when_it_is_said_also_where_its_file_looks_as_it_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access {
+        state: Some(dir.path().join("state")),
+        ..Access::default()
+    };
+    let (gate, own) = Gate::start(&access).unwrap();
+    let (gate, watch) = (Arc::new(gate), own.watch.unwrap().id());
+    let (said, hears) = watch::channel(0);
+    let stop = CancellationToken::new();
+    let store = gate.store.clone().unwrap();
+    store.change(|tokens| Ok(tokens.remove(watch))).unwrap();
+    *lock(&gate.seen) = store.stamp();
+    gate.look();
+    let mut changes = gate.changes();
+    assert!(changes.borrow_and_update().find(watch).is_some());
+    let following = Arc::clone(&gate).follow(hears, stop.clone());
+    let reading = async {
+        said.send_replace(1);
+        let changed = time::timeout(Duration::from_secs(60), changes.changed());
+        changed.await.unwrap().unwrap();
+        assert!(changes.borrow_and_update().find(watch).is_none());
+        stop.cancel();
+    };
+    tokio::join!(following, reading);
+}

@@ -30,12 +30,12 @@ pub use self::fuzz::fuzz_relay;
 use self::levels::Turns;
 use self::receiver::Receiver;
 use super::gate::{Gate, Pass};
-use super::{Notice, pictures};
+use super::{Notices, pictures};
 use crate::drive::Lane;
 use crate::hub::{Hub, Stream};
 use crate::media::{TokenId, Tracks};
 use crate::timeline::Limits;
-use crate::transport::Kind;
+use crate::transport::{Kind, door::Seat};
 use crate::wire::{CloseCode, PublishInfo, PublisherKey};
 
 /// All streams that are published to this server.
@@ -56,7 +56,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     /// How long a publisher goes on after the last viewer has gone.
     pub(super) linger: Duration,
-    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) notices: Notices,
     pub(super) gate: Arc<Gate>,
     pub(super) stop: CancellationToken,
     turns: Arc<Turns>,
@@ -94,9 +94,11 @@ pub(super) struct Arrival {
     pub(super) publisher: u64,
     /// By what right he publishes.
     pub(super) pass: Pass,
-    /// The right to the link.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) rights: Rights,
 }
+
+/// What counts a link, and its connection where it has one of its own, as long as it is kept.
+pub(super) type Rights = (Option<OwnedSemaphorePermit>, Option<Arc<Seat>>);
 
 /// The right to publish.
 #[derive(Debug)]
@@ -139,7 +141,7 @@ impl Settings {
     pub(super) fn new(
         pictures: pictures::Settings,
         (limits, linger): (Limits, Duration),
-        notices: mpsc::Sender<Notice>,
+        notices: Notices,
         (gate, stop): (Arc<Gate>, CancellationToken),
     ) -> Self {
         Self {

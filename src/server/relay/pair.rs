@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info, warn};
 
+use super::Rights;
 use super::assemble::Clocks;
 use super::side::SideOf;
 use super::thrift::Allowance;
@@ -48,7 +48,7 @@ struct Side {
     kind: Kind,
     addr: SocketAddr,
     pass: Pass,
-    _place: Option<OwnedSemaphorePermit>,
+    _rights: Rights,
 }
 
 impl Pair {
@@ -73,7 +73,7 @@ impl Pair {
     pub(super) fn add(
         &mut self,
         (kind, addr): (Kind, SocketAddr),
-        (pass, place_of): (Pass, Option<OwnedSemaphorePermit>),
+        (pass, rights): (Pass, Rights),
         wanted: bool,
         now: Instant,
     ) {
@@ -90,7 +90,7 @@ impl Pair {
             kind,
             addr,
             pass,
-            _place: place_of,
+            _rights: rights,
         });
         self.heard = Some(now);
         if !wanted {

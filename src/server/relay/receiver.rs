@@ -311,7 +311,7 @@ impl Receiver {
             addr,
             publisher,
             pass,
-            place,
+            rights,
         } = arrival;
         let carrier = kind.carrier();
         lane.turned();
@@ -319,7 +319,7 @@ impl Receiver {
         if publisher < self.publisher || self.stopping {
             // Another has taken his place meanwhile.
             let mut lone = Pair::new(self.pair.stream().clone(), self.stream.tracks());
-            lone.add((kind, addr), (pass, place), false, now);
+            lone.add((kind, addr), (pass, rights), false, now);
             self.part(lane, lone.take(carrier), CloseCode::Replaced, now);
             return;
         }
@@ -344,7 +344,7 @@ impl Receiver {
         }
         self.gone = None;
         let wanted = self.filling.is_some();
-        self.pair.add((kind, addr), (pass, place), wanted, now);
+        self.pair.add((kind, addr), (pass, rights), wanted, now);
         self.checked = false;
         self.lanes.put(carrier, lane);
         if !known {
@@ -405,11 +405,7 @@ impl Receiver {
     }
 
     fn tell(&self, publisher: Publisher) {
-        // Notices are for a person's eyes.
-        let told = self.settings.notices.try_send(Notice::Publisher(publisher));
-        if told.is_err() {
-            warn!("a notice was left out");
-        }
+        self.settings.notices.tell(Notice::Publisher(publisher));
     }
 }
 

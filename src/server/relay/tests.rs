@@ -13,7 +13,7 @@ fn now() -> Instant {
 }
 
 fn relays(most: usize) -> Arc<Relays> {
-    let (notices, _) = mpsc::channel(16);
+    let (notices, _) = Notices::new();
     let pictures = pictures::Settings {
         epoch: now(),
         quality: None,

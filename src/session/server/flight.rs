@@ -198,6 +198,17 @@ impl Flight {
         }
     }
 
+    /// What is under way is not followed any more: when it is acknowledged, if ever, that says nothing about the line.
+    pub(super) fn forget(&mut self) {
+        self.chunks.clear();
+    }
+
+    /// How many chunks are followed.
+    #[cfg(test)]
+    pub(super) fn followed(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// `bytes` were given to the link.
     pub(super) fn send(&mut self, bytes: usize, now: Instant) {
         if self.sent == self.acked {

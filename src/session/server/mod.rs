@@ -196,6 +196,12 @@ impl Session {
         self.state == State::Streaming
     }
 
+    /// How many of the chunks that were sent are remembered one by one.
+    #[cfg(test)]
+    pub(super) fn followed(&self) -> usize {
+        self.flight.followed()
+    }
+
     fn take(&mut self, now: Instant) -> Result<(), SessionError> {
         while self.state != State::Door
             && let Some((at, raw)) = self.core.pull(now)?
@@ -329,6 +335,10 @@ impl Session {
 
     /// `bytes` were given to the link.
     fn sent(&mut self, bytes: usize, now: Instant) {
+        if self.state != State::Streaming {
+            // Who watches nothing acknowledges nothing, however long he stays.
+            self.flight.forget();
+        }
         self.flight.send(bytes, now);
         self.cap.spend(bytes);
         let end = self.flight.sent_bytes();

@@ -47,6 +47,15 @@ fn a_viewer_that_reads_slowly_but_lives_is_kept() {
 }
 
 #[test]
+fn a_viewer_that_watches_nothing_takes_no_more_after_an_hour_than_before() {
+    let mut pair = Pair::new(None);
+    pair.advance(ms(3_600_000));
+    let closed = |event: &server::Event| matches!(event, server::Event::Closed(_));
+    assert!(!pair.take_server_events().iter().any(closed));
+    assert!(pair.server.followed() <= 1);
+}
+
+#[test]
 fn a_silent_viewer_is_asked_three_times_before_it_is_given_up() {
     let mut pair = Pair::streaming();
     pair.up.cut = true;

@@ -105,6 +105,12 @@ impl Table {
         (Self(Arc::new(shared)), taken)
     }
 
+    /// Resolves when nothing is left to be said to anybody. Whoever takes sessions has to end first, so that none begins.
+    pub async fn idle(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
     /// The session of this id, if it lives.
     pub(super) fn find(&self, id: Id) -> Option<Arc<Session>> {
         let rows = self.rows();

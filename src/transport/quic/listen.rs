@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{EndpointConfig, TokioRuntime};
@@ -19,8 +19,7 @@ use crate::transport::{AcceptError, Link, ListenError, Protocol};
 pub struct Endpoint {
     quic: quinn::Endpoint,
     local: SocketAddr,
-    congestion: Congestion,
-    cipher: Mutex<Option<&'static str>>,
+    cipher: Option<&'static str>,
     door: Door,
     over: Seldom,
 }
@@ -57,8 +56,7 @@ impl Endpoint {
         Ok(Self {
             quic,
             local,
-            congestion,
-            cipher: Mutex::new(only_cipher(config.crypto_provider())),
+            cipher: only_cipher(config.crypto_provider()),
             door: Door::default(),
             over: Seldom::default(),
         })
@@ -98,22 +96,12 @@ impl Endpoint {
                     continue;
                 }
             };
-            let cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
             return Incoming {
                 quic,
                 peer,
-                cipher: *cipher,
+                cipher: self.cipher,
                 place,
             };
-        }
-    }
-
-    /// Speaks with another certificate from now on; links that stand are as they were.
-    pub fn set_config(&self, config: &Arc<ServerConfig>) {
-        if let Some(settings) = settings::server(Arc::clone(config), self.congestion) {
-            self.quic.set_server_config(Some(settings));
-            let mut cipher = self.cipher.lock().unwrap_or_else(PoisonError::into_inner);
-            *cipher = only_cipher(config.crypto_provider());
         }
     }
 
@@ -148,15 +136,14 @@ impl Incoming {
             place,
         } = self;
         let work = async {
-            let connection = quic.accept()?.await?;
-            place.seat().comes_from(peer.ip());
-            let (send, receive) = connection.accept_bi().await?;
-            Ok((connection, send, receive))
+            let no_quic = |error: quinn::ConnectionError| AcceptError::Quic(error.into());
+            let connection = quic.accept().map_err(no_quic)?.await.map_err(no_quic)?;
+            place.comes_from(peer.ip()).map_err(AcceptError::Over)?;
+            let (send, receive) = connection.accept_bi().await.map_err(no_quic)?;
+            Ok::<_, AcceptError>((connection, send, receive))
         };
         let done = place.hold(tokio::time::timeout(within, work)).await?;
-        let (connection, send, receive) = done
-            .map_err(|_| AcceptError::Slow)?
-            .map_err(|error: quinn::ConnectionError| AcceptError::Quic(error.into()))?;
+        let (connection, send, receive) = done.map_err(|_| AcceptError::Slow)??;
         let link = super::Link::new(connection, send, receive, None, cipher);
         Ok(Link::quic(link))
     }

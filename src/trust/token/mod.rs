@@ -8,6 +8,7 @@ mod list;
 mod secret;
 mod store;
 
+pub use crate::file::Stamp;
 pub use list::{MOST_TOKEN_NAME, MOST_TOKENS, Token, Tokens};
 pub use secret::{Secret, SecretError, StoredKey, TOKEN_TEXT};
-pub use store::{OwnLinks, Stamp, TokenStore};
+pub use store::{OwnLinks, TokenStore};

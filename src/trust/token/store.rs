@@ -9,28 +9,19 @@
 //! Both are replaced whole (written beside, synchronised, renamed), so that a reader sees the old one or the new one.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, Tokens};
-use crate::file::Access;
+use crate::file::{self, Access, Stamp};
 use crate::trust::{TrustError, store};
 
 /// The directory in which a server keeps its tokens.
 #[derive(Clone, Debug)]
 pub struct TokenStore {
     dir: PathBuf,
-}
-
-/// Tells one version of the file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-    /// Of the file, where there are such numbers.
-    number: u64,
 }
 
 /// The secrets of the links that `serve` prints, as their owner keeps them.
@@ -93,16 +84,7 @@ impl TokenStore {
 
     /// Which version of the file there is; `None` if there is none.
     pub fn stamp(&self) -> Option<Stamp> {
-        let meta = fs::metadata(self.path()).ok()?;
-        #[cfg(unix)]
-        let number = std::os::unix::fs::MetadataExt::ino(&meta);
-        #[cfg(not(unix))]
-        let number = 0;
-        Some(Stamp {
-            modified: meta.modified().ok(),
-            len: meta.len(),
-            number,
-        })
+        Stamp::of(&self.path())
     }
 
     /// The owner's own copy of the secrets that `serve` prints; none where it is not there.
@@ -158,10 +140,19 @@ impl TokenStore {
             source,
         };
         let mut options = fs::OpenOptions::new();
-        options.create(true).truncate(false).write(true);
+        options.write(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
+        let file = match options.clone().create_new(true).open(&path) {
+            Ok(file) => {
+                file::hand_over(&file, &path);
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                options.open(&path).map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
         file.lock().map_err(failed)?;
         Ok(file)
     }
@@ -228,6 +219,24 @@ mod tests {
             last = now;
         }
         assert_eq!(store.stamp(), last);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_root_revokes_its_owner_can_still_read_and_change() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let dir = tempfile::tempdir().unwrap();
+        if chown(dir.path(), Some(4711), Some(4711)).is_err() {
+            println!("skipped: only root can give a directory away");
+            return;
+        }
+        let store = TokenStore::new(dir.path().join("state"));
+        store.change(|tokens| Ok(tokens.add(token().1))).unwrap();
+        store.keep_links(&OwnLinks::default()).unwrap();
+        for name in ["", "tokens.json", "links.json", "lock"] {
+            let meta = fs::metadata(dir.path().join("state").join(name)).unwrap();
+            assert_eq!((meta.uid(), meta.mode() & 0o077), (4711, 0), "{name}");
+        }
     }
 
     #[cfg(unix)]

@@ -14,11 +14,13 @@
 mod nginx;
 #[allow(dead_code, reason = "knock has more use for it")]
 mod process;
+#[allow(dead_code, reason = "knock has more use for it")]
 mod viewer;
 
 use std::{env, time::Duration};
 
 use process::{Cost, Server};
+use viewer::Percentiles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     if !cfg!(target_os = "linux") {
@@ -111,32 +113,6 @@ impl Run {
             r#"{{"from": {}, "to": {}, "added_cpu_s_per_gb": {own:.3}, "nginx_cpu_s_per_gb": {peer}, "ratio": {ratio}, "added_kib_per_viewer": {kib:.1}}}"#,
             one.viewers, self.viewers
         )
-    }
-}
-
-/// Of some ages, in milliseconds.
-struct Percentiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl Percentiles {
-    fn of(mut ages: Vec<f64>) -> Self {
-        ages.sort_by(f64::total_cmp);
-        let at = |percent: usize| {
-            let age = ages.get(ages.len() * percent / 100);
-            age.copied().unwrap_or(f64::NAN)
-        };
-        Self {
-            p50: at(50),
-            p99: at(99),
-        }
-    }
-}
-
-impl std::fmt::Display for Percentiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, r#"{{"p50": {:.1}, "p99": {:.1}}}"#, self.p50, self.p99)
     }
 }
 

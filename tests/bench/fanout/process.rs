@@ -1,8 +1,9 @@
-//! The server as a process of its own, so that what it costs is not mixed with what the viewers cost.
+//! A server and publishers, each a process of its own, so that what they cost is not mixed with what viewers cost.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Error, ErrorKind, Result},
+    io::{BufRead as _, BufReader, Error, ErrorKind, Result},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -11,81 +12,135 @@ use tunnelcast::trust::Link;
 
 /// `tunnelcast serve` on a free port of loopback; ends when dropped.
 pub(crate) struct Server {
-    child: Child,
     link: Link,
-    _certificates: tempfile::TempDir,
+    publish_link: Link,
+    running: Running,
+    directory: tempfile::TempDir,
 }
 
+/// `tunnelcast publish`; ends when dropped.
+pub(crate) struct Publisher(Running);
+
+/// A process that ends when this is dropped.
+struct Running(Child);
+
 impl Server {
-    /// With these options besides.
+    /// With this source, or `none`, and these options besides.
     pub(crate) fn start_with(video: &str, options: &[&str]) -> Result<Self> {
-        let certificates = tempfile::tempdir()?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tunnelcast"))
-            .args([
-                "serve",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--audio",
-                "none",
-                "--video",
-                video,
-                "--certs",
-            ])
-            .arg(certificates.path())
+        let directory = tempfile::tempdir()?;
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+            .args(["--audio", "none", "--video", video, "--certs"])
+            .arg(directory.path().join("certs"))
             .arg("--state")
-            .arg(certificates.path().join("state"))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        if let Some(out) = child.stdout.take() {
-            let mut out = BufReader::new(out);
-            out.read_line(&mut line)?;
-            // The rest is read, so that the server never waits for us.
-            let _reader = std::thread::Builder::new()
-                .name("events".to_owned())
-                .spawn(
-                    move || {
-                        while out.read_line(&mut String::new()).is_ok_and(|read| read > 0) {}
-                    },
-                )?;
-        }
-        let event: serde_json::Value = serde_json::from_str(&line)?;
-        let link = event["link"].as_str().and_then(|link| link.parse().ok());
-        let Some(link) = link else {
-            child.kill()?;
-            return Err(Error::new(
-                ErrorKind::InvalidData,
-                format!("no link in {line}"),
-            ));
-        };
+            .arg(directory.path().join("state"))
+            .args(options);
+        let (running, event) = begin(command, "listening")?;
+        let named = |name: &str| event[name].as_str()?.parse::<Link>().ok();
+        let missing = || Error::new(ErrorKind::InvalidData, format!("no links in {event}"));
         Ok(Self {
-            child,
-            link,
-            _certificates: certificates,
+            link: named("link").ok_or_else(missing)?,
+            publish_link: named("publish_link").ok_or_else(missing)?,
+            running,
+            directory,
         })
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.running.0.id()
     }
 
     pub(crate) const fn link(&self) -> &Link {
         &self.link
     }
 
+    /// The link to a stream that is published.
+    pub(crate) fn link_to(&self, stream: &str) -> Link {
+        Link {
+            stream: stream.to_owned(),
+            ..self.link.clone()
+        }
+    }
+
+    /// Where its tokens are.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
     pub(crate) fn cost(&self) -> Result<Cost> {
-        Cost::of(self.child.id())
+        Cost::of(self.id())
     }
 }
 
-impl Drop for Server {
+impl Publisher {
+    /// Publishes this source over this way, and waits until the server has said welcome.
+    pub(crate) fn start(server: &Server, stream: &str, video: &str, way: &str) -> Result<Self> {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["publish", "--json", "--take-over", "--audio", "none"])
+            .args(["--networks", "/dev/null/networks", "--transport", way])
+            .args(["--video", video, "--name", stream])
+            .arg(server.publish_link.to_string());
+        begin(command, "connected").map(|(running, _)| Self(running))
+    }
+
+    /// Ends it as Ctrl-C does, and waits for that.
+    pub(crate) fn end(mut self) -> Result<()> {
+        signal(self.0.0.id(), "INT")?;
+        self.0.0.wait().map(drop)
+    }
+}
+
+/// Sends a process a signal.
+pub(crate) fn signal(process: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error::other(format!("kill -s {name}: {status}"))),
+    }
+}
+
+/// Runs the program to its end; what it says.
+pub(crate) fn said(command: &mut Command) -> Result<serde_json::Value> {
+    let output = command.stdin(Stdio::null()).output()?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout)
+        .map_err(|err| Error::other(format!("{command:?}: {err}: {words}")))
+}
+
+/// Starts a program, and waits for this event.
+fn begin(mut command: Command, wanted: &str) -> Result<(Running, serde_json::Value)> {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut running = Running(child);
+    let gone = || Error::new(ErrorKind::BrokenPipe, format!("it ended without {wanted}"));
+    let mut out = BufReader::new(running.0.stdout.take().ok_or_else(gone)?);
+    loop {
+        let mut line = String::new();
+        if out.read_line(&mut line)? == 0 {
+            return Err(gone());
+        }
+        let event: serde_json::Value = serde_json::from_str(&line)?;
+        if event["event"] == wanted {
+            // The rest is read, so that it never waits for us.
+            let read = move || while out.read_line(&mut String::new()).is_ok_and(|n| n > 0) {};
+            let thread = std::thread::Builder::new().name("events".to_owned());
+            let _reader = thread.spawn(read)?;
+            return Ok((running, event));
+        }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let ended = self.child.kill().and_then(|()| self.child.wait());
+        let ended = self.0.kill().and_then(|()| self.0.wait());
         if let Err(err) = ended {
-            eprintln!("the server does not end: {err}");
+            eprintln!("a process does not end: {err}");
         }
     }
 }
@@ -139,3 +194,5 @@ impl Cost {
 
 /// Linux tells programs of 100 ticks a second, whatever the kernel's own.
 const TICK: Duration = Duration::from_millis(10);
+/// What all of them are.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tunnelcast");

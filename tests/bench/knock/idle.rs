@@ -2,25 +2,23 @@
 
 use std::{
     error::Error,
+    future::pending,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bytes::BytesMut;
-use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet, time::timeout_at};
+use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet};
 use tunnelcast::{
-    client::Words,
-    session::{
-        Output,
-        client::{Event, Session, Want},
-    },
-    transport::{Ready, dial},
-    trust::{Link, Policy, client_config},
+    session::client::{Event, Session, Want},
+    transport::Kind,
+    trust::Link,
     wire::Text,
 };
+
+use crate::viewer::{Failure, Viewer};
 
 /// All of them; gone when dropped.
 pub(crate) struct Crowd {
@@ -47,15 +45,16 @@ impl Crowd {
                 let Ok(turn) = turns.acquire_owned().await else {
                     return;
                 };
-                let mut turn = Some((turn, Arrival(arrived)));
+                let mut turn = Some((turn, Drops(arrived)));
+                let mut here = None;
                 let stayed = stay(&link, || {
                     there.fetch_add(1, Ordering::Relaxed);
+                    here = Some(Here(Arc::clone(&there)));
                     turn = None;
                 });
                 if let Err(err) = stayed.await {
                     eprintln!("an idle viewer: {err}");
                 }
-                there.fetch_sub(1, Ordering::Relaxed);
             };
             tasks.spawn_on(viewer, runtime.handle());
         }
@@ -76,59 +75,33 @@ impl Crowd {
 }
 
 /// Counted when dropped, whatever came of it.
-struct Arrival(Arc<AtomicUsize>);
+struct Drops(Arc<AtomicUsize>);
 
-impl Drop for Arrival {
+impl Drop for Drops {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the driver of a session: it reads the clock"
-)]
-async fn stay(link: &Link, mut welcome: impl FnMut()) -> Result<(), Box<dyn Error>> {
-    let pin = link.pin.ok_or("a link without a key")?;
-    let config = client_config(Policy::Pinned(pin), &link.host, link.port)?;
+/// Counted until dropped.
+struct Here(Arc<AtomicUsize>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn stay(link: &Link, mut welcome: impl FnMut() + Send) -> Result<(), Failure> {
     let want = Want {
         agent: Text::new("knock benchmark"),
         ..Want::default()
     };
-    let mut session = Session::new(want, Instant::now());
-    let (mut received, mut pending) = (BytesMut::new(), BytesMut::new());
-    let opening = session
-        .opening(Instant::now())
-        .ok_or("a session without first words")?;
-    let token = link.token.as_deref().map(str::parse).transpose()?;
-    let words = Words::new(opening, token);
-    let target = dial::Target {
-        host: &link.host,
-        port: link.port,
-        stream: &link.stream,
-        proxy: None,
-    };
-    let mut link = dial::tls(target, config, &words, dial::Timeouts::default()).await?;
-    session.linked(Instant::now());
-    loop {
-        let deadline = loop {
-            match session.poll(Instant::now(), &mut pending) {
-                Output::Send => {}
-                Output::Event(Event::Welcome(_)) => welcome(),
-                Output::Event(Event::Closed(reason)) => {
-                    return Err(format!("closed: {reason:?}").into());
-                }
-                Output::Event(_) => {}
-                Output::Idle(deadline) => break deadline,
-            }
-        };
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-        match timeout_at(deadline.into(), link.ready(&mut received, &mut pending)).await {
-            Err(_)
-            | Ok(Ok(Ready::Wrote(_) | Ready::Datagram(_) | Ready::Frame(_) | Ready::Room)) => {}
-            Ok(Ok(Ready::Eof)) => return Err("the server has ended the connection".into()),
-            Ok(Err(err)) => return Err(err.into()),
-            Ok(Ok(Ready::Read(_))) => session.handle(&mut received, Instant::now())?,
+    let see = |_: &Session, event: &Event| {
+        if matches!(event, Event::Welcome(_)) {
+            welcome();
         }
-    }
+    };
+    let viewer = Viewer::come(link, Kind::Tls, want, see).await?;
+    viewer.watch(&AtomicBool::new(false), pending()).await
 }

@@ -2,8 +2,8 @@
 //! beside viewers that play, whose frames' ages are compared before and meanwhile.
 //!
 //! `cargo bench --bench knock` has all of it; `-- --seconds N` (20) is how long the attack lasts, and `-- --soak N` does
-//! all of it together for so many seconds, and says once a minute what the server has taken. As a test it only looks
-//! whether all of it works. The attackers are a process of their own with the lowest priority: elsewhere they would be on
+//! all of it together for so many seconds, with those who come and go ([`soak`]). As a test it only looks whether all of it
+//! works. The attackers are a process of their own with the lowest priority: elsewhere they would be on
 //! other machines.
 #![expect(
     clippy::print_stdout,
@@ -14,7 +14,9 @@
 mod attack;
 mod idle;
 #[path = "../fanout/process.rs"]
+#[allow(dead_code, reason = "the other benchmarks have more use for it")]
 mod process;
+mod soak;
 #[allow(dead_code, reason = "fanout has more use for it")]
 #[path = "../fanout/viewer.rs"]
 mod viewer;
@@ -29,6 +31,7 @@ use std::{
 
 use process::Server;
 use tunnelcast::trust::Link;
+use viewer::Percentiles;
 
 fn main() -> Result<(), Box<dyn Error>> {
     if !cfg!(target_os = "linux") {
@@ -37,11 +40,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     more_files();
     if let Ok(link) = env::var(ROLE) {
-        return attack::run(&link.parse()?, number("--rate")?.unwrap_or(500));
+        let mixed = env::args().any(|argument| argument == "--mixed");
+        return attack::run(&link.parse()?, number("--rate")?.unwrap_or(500), mixed);
     }
     let measuring = env::args().any(|argument| argument == "--bench");
     if let Some(seconds) = number("--soak")? {
-        return soak(Duration::from_secs(seconds));
+        return soak::run(Duration::from_secs(seconds), &soak::WHOLE);
     }
     if !measuring {
         let [_, during] = attacked(1, 50, Duration::from_secs(2))?.ages;
@@ -51,11 +55,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
         let (kib, there) = crowd(20)?;
         println!("knock: {there} idle viewers of {kib:.0} KiB each");
-        return if there == 20 && !during.is_empty() {
-            Ok(())
-        } else {
-            Err("not all were there".into())
-        };
+        if there != 20 || during.is_empty() {
+            return Err("not all were there".into());
+        }
+        return soak::run(Duration::from_secs(8), &soak::SMALL);
     }
     let seconds = Duration::from_secs(number("--seconds")?.unwrap_or(20));
     let run = attacked(10, 500, seconds)?;
@@ -88,25 +91,29 @@ fn number(option: &str) -> Result<Option<u64>, Box<dyn Error>> {
 }
 
 /// A server that lets in all that come from here.
-fn server() -> Result<Server, Box<dyn Error>> {
+fn server(video: &str) -> Result<Server, Box<dyn Error>> {
     let options = [
+        // Those who watch nothing are to stay.
+        "--idle-timeout=24h",
         "--max-viewers=8000",
         "--max-connections=15000",
         "--max-connections-per-address=15000",
         "--max-handshakes-per-address=512",
     ];
-    Ok(Server::start_with("testcard:1280x720@30", &options)?)
+    Ok(Server::start_with(video, &options)?)
 }
 
 /// The attackers, until this is dropped.
 struct Attack(Child);
 
 impl Attack {
-    fn start(link: &Link, rate: u64) -> Result<Self, Box<dyn Error>> {
+    /// So many a second; `mixed`: in all the ways that there are.
+    fn start(link: &Link, rate: u64, mixed: bool) -> Result<Self, Box<dyn Error>> {
         let child = Command::new("nice")
             .args(["-n", "19"])
             .arg(env::current_exe()?)
             .args(["--rate", &rate.to_string()])
+            .args(mixed.then_some("--mixed"))
             .env(ROLE, link.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -143,7 +150,7 @@ struct Attacked {
 }
 
 fn attacked(viewers: usize, rate: u64, over: Duration) -> Result<Attacked, Box<dyn Error>> {
-    let server = server()?;
+    let server = server(VIDEO)?;
     // The first of a crowd is not counted.
     let mut crowd = viewer::Crowd::gather(viewers + 1, server.link())?;
     sleep(WARM_UP);
@@ -151,7 +158,7 @@ fn attacked(viewers: usize, rate: u64, over: Duration) -> Result<Attacked, Box<d
     let start = server.cost()?;
     sleep(over);
     let (before, quiet) = (crowd.ages(), server.cost()?);
-    let attack = Attack::start(server.link(), rate)?;
+    let attack = Attack::start(server.link(), rate, false)?;
     sleep(over);
     let (during, busy) = (crowd.ages(), server.cost()?);
     let tally = attack.end()?;
@@ -166,7 +173,7 @@ fn attacked(viewers: usize, rate: u64, over: Duration) -> Result<Attacked, Box<d
 /// 10,000 connections in a minute, each of which looks at a page, beside one who plays: what the server takes before,
 /// meanwhile and when they are gone.
 fn ten_thousand() -> Result<String, Box<dyn Error>> {
-    let server = server()?;
+    let server = server(VIDEO)?;
     let mut crowd = viewer::Crowd::gather(2, server.link())?;
     sleep(WARM_UP);
     let before = server.cost()?.rss_kib;
@@ -184,7 +191,7 @@ fn ten_thousand() -> Result<String, Box<dyn Error>> {
 
 /// What a viewer takes in memory that watches nothing, in KiB, and how many of so many were there.
 fn crowd(count: usize) -> Result<(f64, usize), Box<dyn Error>> {
-    let server = server()?;
+    let server = server(VIDEO)?;
     drop(idle::Crowd::gather(4, server.link())?);
     let before = server.cost()?.rss_kib;
     let crowd = idle::Crowd::gather(count, server.link())?;
@@ -196,68 +203,12 @@ fn crowd(count: usize) -> Result<(f64, usize), Box<dyn Error>> {
 
 /// What a connection takes in memory that has shaken hands and said nothing, in KiB.
 fn only_tls(connections: usize) -> Result<f64, Box<dyn Error>> {
-    let server = server()?;
+    let server = server(VIDEO)?;
     drop(viewer::Silent::gather(4, server.link())?);
     let before = server.cost()?.rss_kib;
     let _silent = viewer::Silent::gather(connections, server.link())?;
     let after = server.cost()?.rss_kib;
     Ok(after.saturating_sub(before) as f64 / connections as f64)
-}
-
-/// Attackers, idle viewers and viewers that play, all together.
-fn soak(over: Duration) -> Result<(), Box<dyn Error>> {
-    let server = server()?;
-    let mut playing = viewer::Crowd::gather(11, server.link())?;
-    let idle = idle::Crowd::gather(1000, server.link())?;
-    sleep(WARM_UP);
-    playing.ages();
-    let attack = Attack::start(server.link(), 500)?;
-    let mut left = over;
-    while !left.is_zero() {
-        let part = left.min(Duration::from_secs(60));
-        left -= part;
-        let before = server.cost()?;
-        sleep(part);
-        let cost = server.cost()?;
-        let files = std::fs::read_dir(format!("/proc/{}/fd", server.id()))?.count();
-        println!(
-            r#"{{"seconds": {}, "rss_kib": {}, "open_files": {files}, "cpu_percent": {:.1}, "ages_ms": {}, "idle": {}}}"#,
-            (over - left).as_secs(),
-            cost.rss_kib,
-            cost.since(before).percent(part),
-            Percentiles::of(playing.ages()),
-            idle.there()
-        );
-        playing.read()?;
-    }
-    println!("{}", attack.end()?);
-    Ok(())
-}
-
-/// Of some ages, in milliseconds.
-struct Percentiles {
-    p50: f64,
-    p99: f64,
-}
-
-impl Percentiles {
-    fn of(mut ages: Vec<f64>) -> Self {
-        ages.sort_by(f64::total_cmp);
-        let at = |percent: usize| {
-            let age = ages.get(ages.len() * percent / 100);
-            age.copied().unwrap_or(f64::NAN)
-        };
-        Self {
-            p50: at(50),
-            p99: at(99),
-        }
-    }
-}
-
-impl std::fmt::Display for Percentiles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, r#"{{"p50": {:.1}, "p99": {:.1}}}"#, self.p50, self.p99)
-    }
 }
 
 /// Lets this program have as many sockets as the system allows.
@@ -274,4 +225,5 @@ fn more_files() {
 }
 
 const ROLE: &str = "KNOCK_AT";
+const VIDEO: &str = "testcard:1280x720@30";
 const WARM_UP: Duration = Duration::from_secs(3);

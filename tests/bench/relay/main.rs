@@ -9,15 +9,18 @@
     reason = "a benchmark's result is what it prints"
 )]
 
-#[path = "../fanout/viewer.rs"]
-#[expect(dead_code, reason = "the other benchmark asks for more of it")]
-mod viewer;
-
+#[path = "../fanout/process.rs"]
+#[allow(dead_code, reason = "the other benchmarks ask for more of it")]
 mod process;
+#[path = "../fanout/viewer.rs"]
+#[allow(dead_code, reason = "the other benchmarks ask for more of it")]
+mod viewer;
 
 use std::{env, error::Error, str::FromStr, time::Duration};
 
 use process::{Publisher, Server};
+use tunnelcast::trust::Link;
+use viewer::Percentiles;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let video = env::var("RELAY_VIDEO").unwrap_or_else(|_| "testcard:1280x720@30".to_owned());
@@ -37,15 +40,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         straight.extend(direct(&video, viewers, over)?);
         through.extend(relayed(&video, viewers, over)?);
     }
-    let [straight, through] = [straight, through].map(percentiles);
+    let [straight, through] = [straight, through].map(Percentiles::of);
     println!(
         r#"{{"viewers": {viewers}, "direct_ms": {{"p50": {:.2}, "p99": {:.2}}}, "relayed_ms": {{"p50": {:.2}, "p99": {:.2}}}, "added_ms": {{"p50": {:.2}, "p99": {:.2}}}}}"#,
-        straight[0],
-        straight[1],
-        through[0],
-        through[1],
-        through[0] - straight[0],
-        through[1] - straight[1],
+        straight.p50,
+        straight.p99,
+        through.p50,
+        through.p99,
+        through.p50 - straight.p50,
+        through.p99 - straight.p99,
     );
     Ok(())
 }
@@ -58,35 +61,26 @@ fn set<T: FromStr>(name: &str, usual: T) -> T {
 
 /// How old frames are where the source is the server's own.
 fn direct(video: &str, viewers: usize, over: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
-    let server = Server::start(video)?;
-    ages(&server, viewers, over)
+    let server = Server::start_with(video, &[])?;
+    ages(server.link(), viewers, over)
 }
 
 /// How old they are where it is published.
 fn relayed(video: &str, viewers: usize, over: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
-    let server = Server::start("none")?;
-    let _publisher = Publisher::start(&server, video)?;
-    ages(&server, viewers, over)
+    let server = Server::start_with("none", &[])?;
+    let _publisher = Publisher::start(&server, "cam", video, "tls")?;
+    ages(&server.link_to("cam"), viewers, over)
 }
 
-fn ages(server: &Server, viewers: usize, over: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
+fn ages(link: &Link, viewers: usize, over: Duration) -> Result<Vec<f64>, Box<dyn Error>> {
     // The first of a crowd tells no ages.
-    let mut crowd = viewer::Crowd::gather(viewers + 1, server.link())?;
+    let mut crowd = viewer::Crowd::gather(viewers + 1, link)?;
     std::thread::sleep(WARM_UP);
     crowd.ages();
     std::thread::sleep(over);
     let ages = crowd.ages();
     crowd.read()?;
     Ok(ages)
-}
-
-/// Half of them are not older than the first, and 99 of 100 not than the second.
-fn percentiles(mut ages: Vec<f64>) -> [f64; 2] {
-    ages.sort_by(f64::total_cmp);
-    [50, 99].map(|percent| {
-        let age = ages.get(ages.len() * percent / 100);
-        age.copied().unwrap_or(f64::NAN)
-    })
 }
 
 /// Until every viewer has its first whole picture.
