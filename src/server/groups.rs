@@ -15,9 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::gate::Pass;
+use super::{gate::Pass, peer::why};
 use crate::{
-    session::SessionError,
+    session::{CloseReason, SessionError},
     transport::Seldom,
     wire::{Resume, ResumeSecret, SessionId, Text},
 };
@@ -56,6 +56,8 @@ pub(super) struct Group {
     shown: Mutex<Shown>,
     who: Who,
     since: Instant,
+    /// When he said goodbye last, over any of his links, and how.
+    goodbye: Mutex<Option<(Instant, String)>>,
     dismissed: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -138,6 +140,7 @@ impl Groups {
             shown: Mutex::default(),
             who,
             since: now,
+            goodbye: Mutex::default(),
             dismissed: CancellationToken::new(),
             _place: place,
         });
@@ -240,6 +243,23 @@ impl Group {
         self.since
     }
 
+    /// One of his links is closed; how he said goodbye over another a moment ago, if this one was merely cut: he has
+    /// closed them all, and may have had no time to say so on each.
+    pub(super) fn parts(&self, reason: &CloseReason, now: Instant) -> Option<String> {
+        let mut goodbye = lock(&self.goodbye);
+        match reason {
+            CloseReason::Peer { .. } => {
+                *goodbye = Some((now, why(reason)));
+                None
+            }
+            CloseReason::Cut | CloseReason::Silent => goodbye
+                .as_ref()
+                .filter(|(at, _)| now.saturating_duration_since(*at) < LATELY)
+                .map(|(_, words)| words.clone()),
+            CloseReason::Local(_) | CloseReason::Failed(_) => None,
+        }
+    }
+
     /// Sends him away, over all his links.
     pub(super) fn dismiss(&self) {
         self.dismissed.cancel();
@@ -284,9 +304,13 @@ const SPARE: usize = 64;
 /// How long a session whose link has ended may be resumed, while the viewer has another.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// Whoever leaves is gone from all his links within this.
+const LATELY: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::CloseCode;
 
     #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
     fn now() -> Instant {
@@ -372,6 +396,21 @@ mod tests {
         assert!(!group.watches("cam", "tls", false));
         assert!(group.watches("cam", "tls", true));
         assert!(!group.watches("cam", "tls", true));
+    }
+
+    #[test]
+    fn a_goodbye_on_one_link_is_that_of_the_others_which_were_cut_then() {
+        let groups = Groups::new(1);
+        let group = enter(&groups, 1, now()).unwrap();
+        let (cut, t0) = (CloseReason::Cut, now());
+        let done = CloseReason::Peer {
+            code: CloseCode::Done,
+            reason: Text::new(""),
+        };
+        assert_eq!(group.parts(&cut, t0), None);
+        assert_eq!(group.parts(&done, t0), None);
+        assert_eq!(group.parts(&cut, t0).as_deref(), Some("done"));
+        assert_eq!(group.parts(&cut, t0 + LATELY), None);
     }
 
     #[test]

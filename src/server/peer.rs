@@ -345,11 +345,11 @@ impl Peer {
                     CloseReason::Cut | CloseReason::Silent => info!(?reason, "lost"),
                     CloseReason::Local(_) | CloseReason::Peer { .. } => info!(?reason, "left"),
                 }
-                if let Some(group) = self.group.take()
-                    && self.groups.leave(self.ident.0, &group, now)
-                    && group.is_watching()
-                {
-                    self.tell("left", Some(why(&reason)));
+                if let Some(group) = self.group.take() {
+                    let words = group.parts(&reason, now).unwrap_or_else(|| why(&reason));
+                    if self.groups.leave(self.ident.0, &group, now) && group.is_watching() {
+                        self.tell("left", Some(words));
+                    }
                 }
                 return Turn::Closed;
             }
