@@ -70,10 +70,14 @@ pub async fn websocket(
 /// Outer connections that are opened before it is known whether they are needed: where WebSocket does not get through,
 /// HTTP need not wait for its own. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Ahead(Arc<Mutex<Vec<Opened>>>);
+pub struct Ahead(Arc<Mutex<Shelf<Opened>>>);
 
 /// A connection, and what it has shown.
 type Opened = (TlsStream<Base>, Outer);
+
+/// What was made ready, and when.
+#[derive(Debug)]
+struct Shelf<T>(Vec<(Instant, T)>);
 
 impl Ahead {
     /// Opens as many as HTTP cannot begin without, as far as they can be opened. Whoever drops the future opens no more.
@@ -81,18 +85,37 @@ impl Ahead {
         let one = || async {
             let deadline = Instant::now() + timeouts.overall;
             if let Ok(opened) = open(target, outer, timeouts, deadline).await {
-                self.lock().push(opened);
+                self.lock().put(opened, Instant::now());
             }
         };
         tokio::join!(one(), one());
     }
 
     fn take(&self) -> Option<Opened> {
-        self.lock().pop()
+        self.lock().take(Instant::now())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Opened>> {
+    fn lock(&self) -> MutexGuard<'_, Shelf<Opened>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Shelf<T> {
+    fn put(&mut self, what: T, now: Instant) {
+        self.0.push((now, what));
+    }
+
+    /// What was put there last. What has become old is dropped.
+    fn take(&mut self, now: Instant) -> Option<T> {
+        self.0
+            .retain(|(at, _)| now.saturating_duration_since(*at) < OLD);
+        self.0.pop().map(|(_, what)| what)
     }
 }
 
@@ -198,7 +221,26 @@ pub(super) async fn open(
     }
 }
 
+/// A connection on which nothing is said for so long may have been closed on the way.
+const OLD: Duration = Duration::from_secs(2);
 /// What the handshake inside may take beyond its round trips, where it comes as it is sent.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 /// What we call ourselves to whoever reads our HTTP.
 pub(super) const AGENT: &str = concat!("tunnelcast/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_ready_long_ago_is_not_used() {
+        let now = Instant::now();
+        let mut shelf = Shelf::default();
+        shelf.put("old", now);
+        shelf.put("new", now + OLD / 2);
+        assert_eq!(shelf.take(now + OLD), Some("new"));
+        assert_eq!(shelf.take(now + OLD), None);
+        shelf.put("old", now);
+        assert_eq!(shelf.take(now + OLD), None);
+    }
+}
