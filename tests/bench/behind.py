@@ -2,11 +2,12 @@
 """What squid costs a viewer on a line with delay, and what it holds on a slow one: a real server and viewer, squid beside one of
 them (near: the viewer, far: the server), and a line between that is emulated. Prints a row of a table for each.
 
-usage: behind.py [--seconds N] [--rounds N] [--rtt MS] first | slow
+usage: behind.py [--seconds N] [--rounds N] [--rtt MS] [--squid LINES] first | slow
 first: when the first picture is there, in ms, by TLS directly, through CONNECT, and through inspection as squid comes, with
 nothing remembered and with what the last run has found out; round trip MS (110), the median of N (5).
 slow: how old pictures are on 5 Mbit/s with 10 Mbit/s of video, a queue of 500 ms and a round trip of 100 ms (SECONDS: 30), and
 what is held on the way, directly and through inspection.
+LINES go into squid's configuration.
 Needs root, squid, openssl, ffmpeg, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
 import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
@@ -24,6 +25,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rtt", type=int, default=110)
+    parser.add_argument("--squid", default="")
     parser.add_argument("what", choices=["first", "slow"])
     options = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -65,7 +67,7 @@ def first(directory, program, children, options):
 
     row("tls", "none", "--transport", "tls", "--proxy", "none")
     for where, place in ((NEAR, "near"), (FAR, "far")):
-        for lines, name in (("ssl_bump none all", "CONNECT"), ("", "inspection")):
+        for lines, name in (("ssl_bump none all", "CONNECT"), (options.squid, "inspection")):
             with Squid(directory, where, lines):
                 row(name, place, "--proxy", PROXY[where])
                 if name == "inspection":
@@ -82,7 +84,7 @@ def slow(directory, program, children, options):
         picture = subprocess.Popen(PICTURE, stdout=subprocess.PIPE)
         served = []
         link = serve(directory, program, served, "pipe:-", "--audio", "tone", stdin=picture.stdout)
-        with Squid(directory, where, ""):
+        with Squid(directory, where, options.squid):
             viewer = watch(program, link, options.seconds, "--proxy", PROXY.get(where, "none"), *([] if where else ["--transport", "tls"]))
             events = [json.loads(text) for text in viewer.stdout]
             viewer.wait()

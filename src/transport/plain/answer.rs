@@ -116,15 +116,28 @@ impl Visit {
                 }
             }
             Asked::Up(number) => {
-                let session = table.find(id)?;
-                if !session.expects(number) {
-                    return None;
-                }
-                self.guest.send_replace(Some(Arc::clone(&session)));
+                let session = self.speaker(table, id, number)?;
                 let status = take(&session, number, request.body_mut()).await;
                 Some(answer(status, full(Bytes::new())))
             }
+            Asked::Word(number) => {
+                let bytes = query::read_word(request.headers())?;
+                let session = self.speaker(table, id, number)?;
+                session.offer(number, bytes);
+                let status = taken(&session, number).await;
+                Some(answer(status, full(Bytes::new())))
+            }
         }
+    }
+
+    /// Whose session something of this number may go up in.
+    fn speaker(&self, table: &Table, id: Id, number: u64) -> Option<Arc<Session>> {
+        let session = table.find(id)?;
+        if !session.expects(number) {
+            return None;
+        }
+        self.guest.send_replace(Some(Arc::clone(&session)));
+        Some(session)
     }
 
     fn piecewise(
@@ -192,6 +205,10 @@ where
         Ok(Err(_)) => return StatusCode::BAD_REQUEST,
         Err(_) => return StatusCode::REQUEST_TIMEOUT,
     }
+    taken(session, number).await
+}
+
+async fn taken(session: &Session, number: u64) -> StatusCode {
     if session.taken(number).await {
         StatusCode::OK
     } else {

@@ -1,8 +1,13 @@
-//! What goes up: whatever there is at once, in numbered POSTs, four of which may be under way: each waits a round trip for
-//! its answer, and who has to wait for one of two could not say for half of that what has come.
+//! What goes up: whatever there is at once, in numbered requests, four of which may be under way: each waits a round trip
+//! for its answer, and who has to wait for one of two could not say for half of that what has come.
+//!
+//! A few bytes, which is what a viewer mostly says, go in a GET. Some boxes make a connection of their own to the server
+//! for each POST, which takes them two round trips more, since it could not be sent again if an old one turned out to be
+//! dead. Whoever does not take such a GET is sent POSTs alone.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,11 +19,15 @@ use tokio::time::sleep;
 
 use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
-use crate::transport::plain::{LEAST_ROOM, MOST_UP, ROOM};
+use crate::transport::plain::{LEAST_ROOM, MOST_UP, MOST_WORD, ROOM};
 
 /// Where all lanes take from.
 #[derive(Debug)]
-pub(super) struct Ups(Mutex<Source>);
+pub(super) struct Ups {
+    source: Mutex<Source>,
+    /// GETs do not get through.
+    posts: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Source {
@@ -30,12 +39,15 @@ struct Source {
 
 impl Ups {
     pub(super) fn new(from: ReadHalf<DuplexStream>) -> Self {
-        Self(Mutex::new(Source {
-            from,
-            room: BytesMut::new(),
-            next: 0,
-            ended: false,
-        }))
+        Self {
+            source: Mutex::new(Source {
+                from,
+                room: BytesMut::new(),
+                next: 0,
+                ended: false,
+            }),
+            posts: AtomicBool::new(false),
+        }
     }
 
     /// Carries until there is nothing more to carry, and the server knows that.
@@ -87,17 +99,45 @@ impl Ups {
         S: Stream,
     {
         loop {
-            let next = async { self.0.lock().await.next().await };
+            let next = async { self.source.lock().await.next().await };
             let (number, bytes) = lane.meanwhile(next).await;
             let last = bytes.is_empty();
             let mark = pulse.mark();
-            let answer = lane.exchange(asking, Asked::Up(number), bytes, MOST_ANSWER);
-            let answer = answer.await?;
+            let answer = self.say(&mut lane, asking, number, bytes).await?;
             pulse.heard(mark);
             if answer.is_none() || last {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Ups {
+    async fn say<O, F, S, E>(
+        &self,
+        lane: &mut Lane<'_, O>,
+        asking: &Asking,
+        number: u64,
+        bytes: Bytes,
+    ) -> Result<Option<Bytes>, Error<E>>
+    where
+        O: Fn() -> F,
+        F: Future<Output = Result<S, E>>,
+        S: Stream,
+    {
+        let few = (1..=MOST_WORD).contains(&bytes.len());
+        if few && !self.posts.load(Ordering::Relaxed) {
+            let asked = lane.exchange(asking, Asked::Word(number), bytes.clone(), MOST_ANSWER);
+            match asked.await {
+                Err(Error::Refused { .. } | Error::Cut(_)) => {
+                    tracing::debug!("what goes up inside HTTP goes in POSTs alone from here on");
+                    self.posts.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        let asked = lane.exchange(asking, Asked::Up(number), bytes, MOST_ANSWER);
+        asked.await
     }
 }
 

@@ -234,18 +234,20 @@ async fn ask(
     query: &str,
     body: impl Into<Bytes>,
 ) -> (u16, Bytes) {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/cam?{query}"));
+    send(addr, request, body.into()).await
+}
+
+async fn send(addr: SocketAddr, request: http::request::Builder, body: Bytes) -> (u16, Bytes) {
     let stream = TcpStream::connect(addr).await.unwrap();
     let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
     let mut driving = JoinSet::new();
     driving.spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/cam?{query}"))
-        .header("host", "cam")
-        .body(Full::new(body.into()))
-        .unwrap();
+    let request = request.header("host", "cam").body(Full::new(body)).unwrap();
     let answer = within(send.send_request(request)).await.unwrap();
     let status = answer.status().as_u16();
     let body = within(answer.into_body().collect()).await.unwrap();
