@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use tokio::time::Instant;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::ask::{Asked, ask};
@@ -199,6 +200,27 @@ pub async fn http(
     }
 }
 
+/// Asks for the page that everybody gets. Then a box on the way has a connection to the server that is free when more is to
+/// be said than what is asked for first, which keeps its own: to make another takes the box two round trips.
+pub async fn page(target: Target<'_>, outer: &OuterClient, timeouts: Timeouts) {
+    let deadline = Instant::now() + timeouts.overall;
+    let Ok((mut tls, _)) = open(target, outer, timeouts, deadline).await else {
+        return;
+    };
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {AGENT}\r\nConnection: close\r\n\r\n",
+        path(target.stream),
+        authority(target.host, target.port, Port::IfUnusual),
+    );
+    let read = async {
+        tls.write_all(request.as_bytes()).await?;
+        tls.flush().await?;
+        copy(&mut tls.take(MOST_PAGE), &mut sink()).await
+    };
+    // What it says is all the same.
+    let _page = timeout_at(deadline, read).await;
+}
+
 /// Opens an outer connection, and tells what it has shown. Nothing but HTTP and sealed bytes may be written into it.
 pub(super) async fn open(
     target: Target<'_>,
@@ -221,6 +243,8 @@ pub(super) async fn open(
     }
 }
 
+/// A page that is longer is none of ours.
+const MOST_PAGE: u64 = 64 * 1024;
 /// A connection on which nothing is said for so long may have been closed on the way.
 const OLD: Duration = Duration::from_secs(2);
 /// What the handshake inside may take beyond its round trips, where it comes as it is sent.
