@@ -54,26 +54,28 @@ def first(directory, program, children, options):
     link = serve(directory, program, children, "testcard:1280x720@30")
     print("| way | squid | first picture, ms | later than directly, round trips |", "|---|---|---|---|", sep="\n", flush=True)
 
-    def row(name, where, *more, networks=None):
+    def row(name, place, where, lines, *more, networks=None):
         times = []
         for _ in range(options.rounds):
-            viewer = watch(program, link, 2, *more, networks=networks)
-            events = [json.loads(text) for text in viewer.stdout]
-            viewer.wait()
+            # Each time another one: squid keeps connections to the server for whoever comes next.
+            with Squid(directory, where, lines):
+                viewer = watch(program, link, 2, *more, networks=networks)
+                events = [json.loads(text) for text in viewer.stdout]
+                viewer.wait()
             times += [event["first_frame_ms"] for event in events if event["event"] == "connected"]
         middle = statistics.median(times)
         direct = row.direct = getattr(row, "direct", middle)
-        print(f"| {name} | {where} | {middle:.0f} | {(middle - direct) / options.rtt:.1f} |", flush=True)
+        print(f"| {name} | {place} | {middle:.0f} | {(middle - direct) / options.rtt:.1f} |", flush=True)
 
-    row("tls", "none", "--transport", "tls", "--proxy", "none")
+    row("tls", "none", None, "", "--transport", "tls", "--proxy", "none")
     for where, place in ((NEAR, "near"), (FAR, "far")):
         for lines, name in (("ssl_bump none all", "CONNECT"), (options.squid, "inspection")):
-            with Squid(directory, where, lines):
-                row(name, place, "--proxy", PROXY[where])
-                if name == "inspection":
-                    networks = os.path.join(directory, f"networks-{place}")
+            row(name, place, where, lines, "--proxy", PROXY[where])
+            if name == "inspection":
+                networks = os.path.join(directory, f"networks-{place}")
+                with Squid(directory, where, lines):
                     end([watch(program, link, 2, "--proxy", PROXY[where], networks=networks)], wait=True)
-                    row("inspection, remembered", place, "--proxy", PROXY[where], networks=networks)
+                row("inspection, remembered", place, where, lines, "--proxy", PROXY[where], networks=networks)
 
 
 def slow(directory, program, children, options):
