@@ -1,11 +1,13 @@
 //! Links inside a TLS connection that ends elsewhere: the outer one opened, HTTP spoken, the inner one sealed.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
@@ -137,15 +139,15 @@ pub async fn http(
     } = target;
     let deadline = Instant::now() + timeouts.overall;
     let server = authority(host, port, Port::Always);
-    let shown = Arc::new(OnceLock::new());
+    let (show, mut shown) = watch::channel(None);
     let open = {
         let (host, stream, outer) = (host.to_owned(), stream.to_owned(), outer.clone());
-        let (shown, proxy) = (Arc::clone(&shown), target.proxy.cloned());
+        let (show, proxy) = (Arc::new(show), target.proxy.cloned());
         let ahead = ahead.clone();
         move || {
             let (host, stream, outer) = (host.clone(), stream.clone(), outer.clone());
             let proxy = proxy.clone();
-            let (shown, ahead) = (Arc::clone(&shown), ahead.take());
+            let (show, ahead) = (Arc::clone(&show), ahead.take());
             async move {
                 let target = Target {
                     host: &host,
@@ -159,43 +161,82 @@ pub async fn http(
                     Some(opened) => opened,
                     None => open(target, &outer, timeouts, deadline).await?,
                 };
-                let peer = tls.get_ref().0.peer();
-                let _first = peer.map(|peer| shown.set((what, peer)));
+                if let Ok(peer) = tls.get_ref().0.peer() {
+                    show.send_if_modified(|shown| {
+                        let first = shown.is_none();
+                        shown.get_or_insert((what, peer));
+                        first
+                    });
+                }
                 Ok::<_, DialError>(tls)
             }
         }
     };
+    let open = Arc::new(open);
     let name = authority(host, port, Port::IfUnusual);
+    let failed = |error| {
+        if let plain::Error::Open(error) = error {
+            return error;
+        }
+        DialError::Plain {
+            server: server.clone(),
+            why: error.to_string(),
+        }
+    };
     loop {
         let began = Instant::now();
-        let carried = plain::connect(open.clone(), &name, &path(stream), held, deadline).await;
-        let (end, mode) = carried.map_err(|error| {
-            if let plain::Error::Open(error) = error {
-                return error;
-            }
-            DialError::Plain {
-                server: server.clone(),
-                why: error.to_string(),
-            }
-        })?;
-        let Some((shown, peer)) = shown.get().cloned() else {
-            let source = io::ErrorKind::NotConnected.into();
-            return Err(DialError::Lost { server, source });
+        let mode = if held.is() {
+            Mode::Finite
+        } else {
+            Mode::Streamed
         };
-        let (base, inner) = (Base::inside(end, peer), Arc::clone(&inner));
+        let way = plain::start(&open, &name, &path(stream), mode, held).map_err(failed)?;
+        let (end, inner) = (way.end, Arc::clone(&inner));
+        // From the first connection on: what the handshake begins with goes up together with the first request.
+        let sealed = async {
+            let known = shown.wait_for(Option::is_some).await;
+            let known = known.ok().and_then(|known| known.clone());
+            let Some((what, peer)) = known else {
+                return Err(DialError::Lost {
+                    server: server.clone(),
+                    source: io::ErrorKind::NotConnected.into(),
+                });
+            };
+            let base = Base::inside(end, peer);
+            let link = seal::client(base, Kind::Http, host, inner, first, deadline, &server);
+            link.await.map(|link| (link, what, mode))
+        };
+        let mut sealed = pin!(sealed);
+        let stands = tokio::select! {
+            biased;
+            stands = way.stands.wait(deadline) => stands,
+            // Not before the way stands, unless there is none.
+            done = &mut sealed => return done,
+        };
+        match stands {
+            Err(plain::Error::HeldBack) => {
+                held.set();
+                continue;
+            }
+            stands => stands.map_err(failed)?,
+        }
         let until = match mode {
-            // Two round trips; getting here has taken more.
+            // A round trip or two; getting here has taken more.
             Mode::Streamed => deadline.min(Instant::now() + began.elapsed() + HANDSHAKE),
             Mode::Finite => deadline,
         };
-        match seal::client(base, Kind::Http, host, inner, first, until, &server).await {
+        match timeout_at(until, sealed).await {
             // Its first bytes came, and then no more.
-            Err(DialError::Unsealed { .. })
-                if until < deadline && (held.is() || Instant::now() >= until) =>
-            {
-                held.set();
+            Err(_) if until < deadline => held.set(),
+            Ok(Err(DialError::Unsealed { .. })) if until < deadline && held.is() => {}
+            Ok(done) => return done,
+            Err(late) => {
+                return Err(DialError::Unsealed {
+                    server: server.clone(),
+                    kind: Kind::Http,
+                    source: late.into(),
+                });
             }
-            done => return done.map(|link| (link, shown, mode)),
         }
     }
 }

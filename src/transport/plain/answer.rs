@@ -17,7 +17,7 @@ use super::down::Down;
 use super::finite::Piece;
 use super::gate::{Gate, Gated, Hungry};
 use super::patience::Patience;
-use super::query::{self, Asked, Id};
+use super::query::{self, Asked, Id, WORD};
 use super::session::Session;
 use super::table::Table;
 use super::{MOST_UP, Mode};
@@ -103,8 +103,13 @@ impl Visit {
             Asked::Stream => {
                 let (session, from) = table.begin(id, Mode::Streamed, peer)?;
                 let down = Down::new(Arc::clone(&session), from?, self.gate.clone());
+                let mut answer = answer(StatusCode::OK, Either::Right(down));
+                if let Some(bytes) = query::read_word(request.headers()) {
+                    session.offer(0, bytes);
+                    answer.headers_mut().insert(WORD, HeaderValue::from(1));
+                }
                 self.guest.send_replace(Some(session));
-                Some(answer(StatusCode::OK, Either::Right(down)))
+                Some(answer)
             }
             Asked::Piece(number) => {
                 let session = self.piecewise(table, id, number, peer)?;

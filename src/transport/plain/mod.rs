@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub(in crate::transport) use self::answer::Visit;
 pub use self::client::Held;
-pub(in crate::transport) use self::client::{Error, connect};
+pub(in crate::transport) use self::client::{Error, start};
 #[cfg(fuzzing)]
 pub(in crate::transport) use self::query::{fuzz_query, fuzz_word};
 pub use self::table::{Opened, Standing, Table};

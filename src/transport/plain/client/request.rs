@@ -56,7 +56,7 @@ impl Asking {
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .header(CONTENT_LENGTH, bytes.len());
             body = bytes;
-        } else if let Asked::Word(_) = asked {
+        } else if !bytes.is_empty() {
             request = request.header(WORD, write_word(&bytes));
         }
         request.body(Full::new(body)).map_err(Error::Unaskable)

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, DuplexStream, ReadHalf};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Asking, Error, Lane, Pulse, Stream};
 use crate::transport::plain::query::Asked;
@@ -27,6 +27,8 @@ pub(super) struct Ups {
     source: Mutex<Source>,
     /// GETs do not get through.
     posts: AtomicBool,
+    /// The server knows of the session.
+    begun: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -47,12 +49,25 @@ impl Ups {
                 ended: false,
             }),
             posts: AtomicBool::new(false),
+            begun: watch::Sender::new(false),
         }
     }
 
-    /// Carries until there is nothing more to carry, and the server knows that.
+    /// What there is at once, which has number 0: it may go with the request that begins the session.
+    pub(super) async fn first(&self) -> Option<Bytes> {
+        let first = async { self.source.lock().await.next().await };
+        let first = timeout(AT_ONCE, first).await;
+        first.ok().map(|(_, bytes)| bytes)
+    }
+
+    /// The server knows of the session, so the rest may go.
+    pub(super) fn begin(&self) {
+        self.begun.send_replace(true);
+    }
+
+    /// Carries, once the session has begun, until there is nothing more to carry, and the server knows that.
     pub(super) async fn carry<O, F, S, E>(
-        self,
+        &self,
         open: &O,
         asking: &Asking,
         pulse: &Pulse,
@@ -62,17 +77,14 @@ impl Ups {
         F: Future<Output = Result<S, E>>,
         S: Stream,
     {
-        let another = |after| {
-            let ups = &self;
-            async move {
-                sleep(after).await;
-                let mut lane = Lane::new(open);
-                if lane.open().await.is_err() {
-                    // One is enough, where no more are allowed.
-                    pending().await
-                }
-                ups.lane(lane, asking, pulse).await
+        let another = |after| async move {
+            sleep(after).await;
+            let mut lane = Lane::new(open);
+            if lane.open().await.is_err() {
+                // One is enough, where no more are allowed.
+                pending().await
             }
+            self.lane(lane, asking, pulse).await
         };
         let first = async {
             let mut lane = Lane::new(open);
@@ -98,6 +110,9 @@ impl Ups {
         F: Future<Output = Result<S, E>>,
         S: Stream,
     {
+        let mut begun = self.begun.subscribe();
+        // The sender is ours as well.
+        let _ = lane.meanwhile(begun.wait_for(|begun| *begun)).await;
         loop {
             let next = async { self.source.lock().await.next().await };
             let (number, bytes) = lane.meanwhile(next).await;
@@ -113,7 +128,8 @@ impl Ups {
 }
 
 impl Ups {
-    async fn say<O, F, S, E>(
+    /// Has the server take these bytes.
+    pub(super) async fn say<O, F, S, E>(
         &self,
         lane: &mut Lane<'_, O>,
         asking: &Asking,
@@ -182,6 +198,8 @@ async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
+/// What is written as soon as it can be is there by then.
+const AT_ONCE: Duration = Duration::from_millis(20);
 /// The first picture need not wait until connections stand that only what comes behind it needs.
 const LATER: Duration = Duration::from_millis(500);
 /// An answer to a POST says nothing; a page instead of one may.

@@ -1,7 +1,6 @@
 //! What stands between a viewer and a server, and does not always pass things on.
 
 use super::*;
-use crate::transport::plain::connect;
 
 /// What a box does to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +15,10 @@ enum Does {
     LoseAnswers,
     /// Answers take so long.
     Delay(Duration),
-    /// Takes no request that begins and asks like this, and says so or does not.
+    /// Takes no request that begins like this and has that in it, and says so or does not.
     Refuse(&'static str, &'static str, &'static [u8]),
+    /// Drops the header that it does not know.
+    Strip,
 }
 
 struct Relay {
@@ -62,13 +63,22 @@ async fn relay(
     let line =
         String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default());
     let long = line.starts_with("GET") && !line.contains('&');
+    let text = String::from_utf8_lossy(head);
     if let Does::Refuse(method, what, answer) = does
         && line.starts_with(method)
-        && line.contains(what)
+        && text.contains(what)
     {
         return viewer.write_all(answer).await;
     }
-    server.write_all(head).await?;
+    if let Does::Strip = does {
+        let lines = text.split_inclusive("\r\n");
+        let kept: String = lines
+            .filter(|line| !line.starts_with("tunnelcast-up"))
+            .collect();
+        server.write_all(kept.as_bytes()).await?;
+    } else {
+        server.write_all(head).await?;
+    }
     match does {
         Does::HoldBack(how_long) if long => {
             let Some(how_long) = how_long else {
@@ -94,7 +104,8 @@ async fn relay(
         | Does::CloseAfterAnswer
         | Does::LoseAnswers
         | Does::Delay(_)
-        | Does::Refuse(..) => {}
+        | Does::Refuse(..)
+        | Does::Strip => {}
     }
     tokio::io::copy_bidirectional(&mut viewer, &mut server).await?;
     Ok(())
@@ -213,6 +224,40 @@ async fn a_box_that_takes_nothing_up_in_gets_is_sent_posts() {
         through(Does::Refuse("GET", "&n=", answer), Mode::Streamed, 100_000).await;
         through(Does::Refuse("GET", "&n=", answer), Mode::Finite, 100_000).await;
     }
+}
+
+/// Says something before it is known whether anybody is there.
+async fn at_once(does: Does) {
+    let mut server = Server::new().await;
+    let relay = Relay::new(server.addr, does).await;
+    let opener = Arc::new(Opener(relay.addr));
+    let open = Arc::new(opener_of(&opener));
+    let mut way = start(&open, "cam", "/cam", Mode::Streamed, &Held::default()).unwrap();
+    drop(open);
+    way.end.write_all(b"hello").await.unwrap();
+    way.stands.wait(Instant::now() + PATIENCE).await.unwrap();
+    let mut end = server.accept().await;
+    let mut got = [0; 5];
+    within(end.read_exact(&mut got)).await.unwrap();
+    assert_eq!(&got, b"hello", "{does:?}");
+    end.write_all(b"hi").await.unwrap();
+    within(way.end.read_exact(&mut got[..2])).await.unwrap();
+    assert_eq!(&got[..2], b"hi");
+    drop(way.end);
+    server.empty().await;
+    gone(opener).await;
+}
+
+#[tokio::test]
+async fn what_is_said_at_once_goes_up_with_the_first_request() {
+    at_once(Does::Refuse("", "&n=", FORBIDDEN)).await;
+}
+
+#[tokio::test]
+async fn what_cannot_go_up_with_the_first_request_goes_up_behind_it() {
+    at_once(Does::Strip).await;
+    at_once(Does::Refuse("GET", "tunnelcast-up", FORBIDDEN)).await;
+    at_once(Does::Refuse("GET", "tunnelcast-up", b"")).await;
 }
 
 #[tokio::test]
