@@ -10,6 +10,7 @@ use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Notify;
 use tracing::{debug, info};
 
 use super::reach::{Target, locked};
@@ -77,7 +78,27 @@ pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, Dia
         ahead: Ahead::default(),
         // Where it is not known what gets through, what comes next is made ready.
         next: known.is_none() && target.ways.admit(Kind::Http),
+        http: Notify::new(),
     };
+    let beside = async {
+        before.http.notified().await;
+        dial::page(target.whom(), &target.outer, Timeouts::default()).await;
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        done = in_turn(target, first, &network, known, &before) => done,
+        never = beside => never,
+    }
+}
+
+async fn in_turn(
+    target: &Target,
+    first: &dyn First,
+    network: &Network,
+    known: Option<Through>,
+    before: &Before,
+) -> Result<Found, DialError> {
     let known = known.map(|through| through.kind);
     let order = known
         .into_iter()
@@ -87,7 +108,7 @@ pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, Dia
     // What a box says that lets nothing through.
     let mut refused = None;
     for kind in order {
-        let (err, seen) = match attempt(kind, target, first, &before).await {
+        let (err, seen) = match attempt(kind, target, first, before).await {
             Ok((link, outer, pieces)) => {
                 let between = outer.and_then(|outer| between(&outer, &link));
                 info!(%kind, ?between, "over TCP");
@@ -96,7 +117,7 @@ pub(super) async fn tcp(target: &Target, first: &dyn First) -> Result<Found, Dia
                     pieces: pieces == Some(true),
                 });
                 if inside.is_some() || known.is_some() {
-                    remember(target, &network, inside);
+                    remember(target, network, inside);
                 }
                 return match between {
                     Some(Between::Inspection(by)) if target.inspected == Inspected::Refuse => {
@@ -150,6 +171,8 @@ struct Before {
     held: Held,
     ahead: Ahead,
     next: bool,
+    /// To be told when HTTP is tried, or may be next.
+    http: Notify,
 }
 
 async fn attempt(
@@ -181,6 +204,7 @@ async fn attempt(
             let dialled = dial::websocket(whom, &target.outer, inner, first, timeouts);
             let next = async {
                 if before.next {
+                    before.http.notify_one();
                     before.ahead.open(whom, &target.outer, timeouts).await;
                 }
                 pending().await
@@ -194,6 +218,7 @@ async fn attempt(
         }
         Kind::Http => {
             let Before { held, ahead, .. } = before;
+            before.http.notify_one();
             let dialled = dial::http(whom, &target.outer, inner, first, held, ahead, timeouts);
             let (link, outer, mode) = dialled.await?;
             Ok((link, Some(outer), Some(mode == Mode::Finite)))

@@ -20,6 +20,8 @@ mod shared;
 mod sink;
 #[cfg(feature = "audio")]
 mod speaker;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(feature = "window")]
 pub mod window;
 mod writer;

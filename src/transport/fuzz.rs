@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::answer::{Answer, Head, Wanted, title};
 use super::forwarded::Proxies;
-use super::plain::fuzz_query;
+use super::plain::{fuzz_query, fuzz_word};
 
-/// The first byte says what the rest is: a query, the head of an answer (which a second byte cuts), or a header of whoever
-/// forwards.
+/// The first byte says what the rest is: a query, the head of an answer (which a second byte cuts), a header of whoever
+/// forwards, or one with what goes up.
 ///
 /// # Panics
 /// Where something is read otherwise in pieces than at once, is longer than what it was read from, or is not written again
@@ -18,12 +18,23 @@ pub fn fuzz_http(data: &[u8]) {
     let [what, rest @ ..] = data else {
         return;
     };
-    match what % 4 {
+    match what % 5 {
         0 => query(rest),
         1 => head(rest, Wanted::Tunnel),
         2 => head(rest, Wanted::WebSocket { accept: "s3pPL=" }),
-        _ => forwarded(rest),
+        3 => forwarded(rest),
+        _ => fuzz_word(&lines("tunnelcast-up", rest)),
     }
+}
+
+fn lines(name: &'static str, values: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in values.split(|byte| *byte == b'\n').take(8) {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(name, value);
+        }
+    }
+    headers
 }
 
 fn query(text: &[u8]) {
@@ -59,12 +70,7 @@ fn head(bytes: &[u8], wanted: Wanted<'_>) {
 
 fn forwarded(value: &[u8]) {
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 443));
-    let mut headers = HeaderMap::new();
-    for line in value.split(|byte| *byte == b'\n').take(8) {
-        if let Ok(value) = HeaderValue::from_bytes(line) {
-            headers.append("x-forwarded-for", value);
-        }
-    }
+    let headers = lines("x-forwarded-for", value);
     assert_eq!(Proxies::default().forwarded(&headers, peer), peer);
     let all = ["0.0.0.0/0", "::/0"].map(|range| range.parse().expect("a range"));
     let last = Proxies::from_iter(all).forwarded(&headers, peer);

@@ -2,11 +2,12 @@
 """What squid costs a viewer on a line with delay, and what it holds on a slow one: a real server and viewer, squid beside one of
 them (near: the viewer, far: the server), and a line between that is emulated. Prints a row of a table for each.
 
-usage: behind.py [--seconds N] [--rounds N] [--rtt MS] first | slow
+usage: behind.py [--seconds N] [--rounds N] [--rtt MS] [--squid LINES] first | slow
 first: when the first picture is there, in ms, by TLS directly, through CONNECT, and through inspection as squid comes, with
 nothing remembered and with what the last run has found out; round trip MS (110), the median of N (5).
 slow: how old pictures are on 5 Mbit/s with 10 Mbit/s of video, a queue of 500 ms and a round trip of 100 ms (SECONDS: 30), and
 what is held on the way, directly and through inspection.
+LINES go into squid's configuration.
 Needs root, squid, openssl, ffmpeg, /dev/net/tun, and the emulator `linkem.py`, whose path LINKEM says; TUNNELCAST is the program.
 """
 import argparse, json, os, signal, statistics, subprocess, sys, tempfile, time
@@ -24,6 +25,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rtt", type=int, default=110)
+    parser.add_argument("--squid", default="")
     parser.add_argument("what", choices=["first", "slow"])
     options = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -52,26 +54,28 @@ def first(directory, program, children, options):
     link = serve(directory, program, children, "testcard:1280x720@30")
     print("| way | squid | first picture, ms | later than directly, round trips |", "|---|---|---|---|", sep="\n", flush=True)
 
-    def row(name, where, *more, networks=None):
+    def row(name, place, where, lines, *more, networks=None):
         times = []
         for _ in range(options.rounds):
-            viewer = watch(program, link, 2, *more, networks=networks)
-            events = [json.loads(text) for text in viewer.stdout]
-            viewer.wait()
+            # Each time another one: squid keeps connections to the server for whoever comes next.
+            with Squid(directory, where, lines):
+                viewer = watch(program, link, 2, *more, networks=networks)
+                events = [json.loads(text) for text in viewer.stdout]
+                viewer.wait()
             times += [event["first_frame_ms"] for event in events if event["event"] == "connected"]
         middle = statistics.median(times)
         direct = row.direct = getattr(row, "direct", middle)
-        print(f"| {name} | {where} | {middle:.0f} | {(middle - direct) / options.rtt:.1f} |", flush=True)
+        print(f"| {name} | {place} | {middle:.0f} | {(middle - direct) / options.rtt:.1f} |", flush=True)
 
-    row("tls", "none", "--transport", "tls", "--proxy", "none")
+    row("tls", "none", None, "", "--transport", "tls", "--proxy", "none")
     for where, place in ((NEAR, "near"), (FAR, "far")):
-        for lines, name in (("ssl_bump none all", "CONNECT"), ("", "inspection")):
-            with Squid(directory, where, lines):
-                row(name, place, "--proxy", PROXY[where])
-                if name == "inspection":
-                    networks = os.path.join(directory, f"networks-{place}")
+        for lines, name in (("ssl_bump none all", "CONNECT"), (options.squid, "inspection")):
+            row(name, place, where, lines, "--proxy", PROXY[where])
+            if name == "inspection":
+                networks = os.path.join(directory, f"networks-{place}")
+                with Squid(directory, where, lines):
                     end([watch(program, link, 2, "--proxy", PROXY[where], networks=networks)], wait=True)
-                    row("inspection, remembered", place, "--proxy", PROXY[where], networks=networks)
+                row("inspection, remembered", place, where, lines, "--proxy", PROXY[where], networks=networks)
 
 
 def slow(directory, program, children, options):
@@ -82,7 +86,7 @@ def slow(directory, program, children, options):
         picture = subprocess.Popen(PICTURE, stdout=subprocess.PIPE)
         served = []
         link = serve(directory, program, served, "pipe:-", "--audio", "tone", stdin=picture.stdout)
-        with Squid(directory, where, ""):
+        with Squid(directory, where, options.squid):
             viewer = watch(program, link, options.seconds, "--proxy", PROXY.get(where, "none"), *([] if where else ["--transport", "tls"]))
             events = [json.loads(text) for text in viewer.stdout]
             viewer.wait()

@@ -16,7 +16,7 @@ fn under_inspection_as_squid_comes_http_plays_and_the_inspector_is_named() {
     let ended = standing.play(&net).over("http");
     inspected_by_the_office(&ended);
     let squid = standing.squid.as_ref().unwrap();
-    let log = squid.beyond(0, "POST https://stream.example/") + &squid.words();
+    let log = squid.beyond(0, "GET https://stream.example/live?") + &squid.words();
     let mut secrets = standing.serving.secrets();
     assert!(secrets.all(|secret| !log.contains(secret)), "{log}");
 }
@@ -102,7 +102,7 @@ fn whoever_ends_tls_sees_neither_picture_nor_token() {
         let seen = seen_in_the_clear(&net, &standing, way);
         let shown = std::fs::read(net.dir().join("shown.jpg")).unwrap();
         let sign: &[u8] = match way {
-            "http" => b"post /",
+            "http" => b"\ntunnelcast-up: ",
             _ => b"sec-websocket-protocol: tunnelcast",
         };
         let lower = seen.to_ascii_lowercase();
@@ -131,7 +131,7 @@ fn an_inspector_that_writes_down_all_it_reads_has_neither_picture_nor_token() {
             Upgrades::Pass,
             "Sec-WebSocket-Protocol: tunnelcast",
         ),
-        ("http", Upgrades::Stripped, "POST /live?t="),
+        ("http", Upgrades::Stripped, "\ntunnelcast-up: "),
     ] {
         let Some(net) = Net::new(KEEPER_NEEDS) else {
             return;

@@ -145,7 +145,7 @@ for name, text in (
     ("stream", "\0t=AAAAAAAAAAAAAAAAAAAAAA"), ("piece", "\0t=AAAAAAAAAAAAAAAAAAAAAA&g=1"), ("up", "\0t=AAAAAAAAAAAAAAAAAAAAAA&n=17"),
     ("tunnel", "\1\7" + upgraded.format("tunnelcast") + "\r\nmore"), ("websocket", "\2\1" + accepted + "more"),
     ("page", "\1\x20HTTP/1.0 403 No\nServer: x\n\n<html><title>Blocked by X</title>"),
-    ("forwarded", "\x03192.0.2.7, 10.0.0.1:80\n[2001:db8::1]:443, ::1"),
+    ("forwarded", "\x03192.0.2.7, 10.0.0.1:80\n[2001:db8::1]:443, ::1"), ("word", "\4_-8"),
 ):
     put("http", name, text.encode())
 lines = ["t=AAAAAAAAAAAAAAAAAAAAAA", "&g=", "&n=", "HTTP/1.1 101 ", "HTTP/1.0 200 OK\\x0d\\x0a", "\\x0d\\x0a\\x0d\\x0a", "Upgrade: tunnelcast", "<title>", "</title>"]

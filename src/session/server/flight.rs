@@ -6,6 +6,10 @@
 //! The rate is estimated as in BBR (draft-cardwell-iccrg-bbr-congestion-control, section 4.1), at the session's level:
 //! bytes acknowledged over the time in which they were sent or came, whichever is longer, and the highest of late.
 //!
+//! A box on the way may let acknowledgements through only now and then, several at once. The line is no slower for that:
+//! what it carries until the next ones come may be under way as well, and a round trip that is longer by as much shows no
+//! queue. Where they come one by one it is the line that takes its time.
+//!
 //! No clock, no IO: time is an argument.
 
 use std::collections::VecDeque;
@@ -25,6 +29,15 @@ const SLACK: Duration = Duration::from_millis(40);
 
 /// With a round trip this little above its least the line has no queue, and more is tried.
 const CALM: Duration = Duration::from_millis(25);
+
+/// The longest that is waited for acknowledgements without taking the line for a slow one.
+const LONGEST_GAP: Duration = Duration::from_millis(100);
+
+/// Acknowledgements so near each other have come at once: a viewer has more time between them.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
+/// What a viewer waits itself before it acknowledges anything.
+const USUAL_GAP: Duration = Duration::from_millis(20);
 
 /// With a round trip this much above its least the line has become slower, and older rates count no longer.
 const JAMMED: Duration = Duration::from_millis(100);
@@ -57,6 +70,12 @@ pub(super) struct Flight {
     acked: u64,
     /// When `acked` went up last.
     acked_at: Instant,
+    /// When the last acknowledgement came.
+    told_at: Instant,
+    /// How long none had come before it although one could have.
+    waited: Duration,
+    /// The longest such wait of late for several at once.
+    gap: Duration,
     /// When the first chunk of the current sample was sent.
     first_sent: Instant,
     chunks: VecDeque<Chunk>,
@@ -123,6 +142,9 @@ impl Flight {
             sent: 0,
             acked: 0,
             acked_at: now,
+            told_at: now,
+            waited: Duration::ZERO,
+            gap: Duration::ZERO,
             first_sent: now,
             chunks: VecDeque::new(),
             rates: VecDeque::new(),
@@ -152,10 +174,21 @@ impl Flight {
         self.rtt.map(|least| least.rtt)
     }
 
+    /// How long after it was sent something may be acknowledged that nothing has held up: the least round trip, and what
+    /// acknowledgements themselves are late.
+    pub(super) fn on_time(&self) -> Duration {
+        self.rtt().unwrap_or_default() + self.gap.saturating_sub(USUAL_GAP)
+    }
+
+    /// What may wait in the line, as time at the delivery rate.
+    fn slack(&self) -> Duration {
+        SLACK.max(self.gap)
+    }
+
     /// Whether the bound is still rising, and what is delivered with it: what is late now would not have been later on.
     pub(super) fn is_growing(&self, now: Instant) -> bool {
         let rtt = self.rtt.map_or(Duration::ZERO, |least| least.rtt);
-        let lately = |at: Instant| now.saturating_duration_since(at) <= rtt + SLACK;
+        let lately = |at: Instant| now.saturating_duration_since(at) <= rtt + self.slack();
         self.grew.is_some_and(lately) && self.rises(now)
     }
 
@@ -164,7 +197,7 @@ impl Flight {
     fn rises(&self, now: Instant) -> bool {
         let rtt = self.rtt.map_or(Duration::ZERO, |least| least.rtt);
         self.risen.is_none_or(|risen| {
-            now.saturating_duration_since(risen.at) <= (rtt + SLACK) * ROUNDS_OF_GROWTH
+            now.saturating_duration_since(risen.at) <= (rtt + self.slack()) * ROUNDS_OF_GROWTH
         })
     }
 
@@ -248,6 +281,7 @@ impl Flight {
         if received <= self.acked {
             return Ok(());
         }
+        self.note_gap(now);
         let mut newest = None;
         while let Some(chunk) = self.chunks.front()
             && chunk.end <= received
@@ -272,6 +306,20 @@ impl Flight {
         Ok(())
     }
 
+    /// An acknowledgement has come: how long could there have been one?
+    fn note_gap(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.told_at) < AT_ONCE {
+            self.gap = self.gap.max(self.waited);
+            return;
+        }
+        // The oldest bytes can be acknowledged when a round trip is over.
+        let oldest = self.chunks.front().map_or(now, |chunk| chunk.at);
+        let due = self.told_at.max(oldest + self.rtt().unwrap_or_default());
+        self.waited = now.saturating_duration_since(due).min(LONGEST_GAP);
+        self.gap -= self.gap / 16;
+        self.told_at = now;
+    }
+
     /// How much may be under way.
     fn bound(&self) -> u64 {
         if self.drain.is_some() {
@@ -290,9 +338,9 @@ impl Flight {
     }
 
     fn adjust(&mut self, gained: u64, rtt: Duration, now: Instant) {
-        let carried = self.carried(SLACK).clamp(LEAST, MOST);
+        let carried = self.carried(self.slack()).clamp(LEAST, MOST);
         let least = self.rtt.map_or(rtt, |least| least.rtt);
-        if rtt > least + CALM {
+        if rtt > least + CALM.max(self.gap) {
             self.full_since.get_or_insert(now);
             self.window = carried;
         } else if self.limited {

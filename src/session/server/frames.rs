@@ -31,14 +31,20 @@ impl Frames {
         self.under_way.push_back((end, began));
     }
 
-    /// The next frame that is complete now that `acked` bytes are acknowledged, with `rtt` the least round trip.
-    pub(super) fn complete(&mut self, acked: u64, rtt: Duration, now: Instant) -> Option<Complete> {
+    /// The next frame that is complete now that `acked` bytes are acknowledged, of which it is known `on_time` after that
+    /// at the soonest.
+    pub(super) fn complete(
+        &mut self,
+        acked: u64,
+        on_time: Duration,
+        now: Instant,
+    ) -> Option<Complete> {
         let (end, began) = *self.under_way.front()?;
         if end > acked {
             return None;
         }
         self.under_way.pop_front();
-        let age = now.saturating_duration_since(began).saturating_sub(rtt);
+        let age = now.saturating_duration_since(began).saturating_sub(on_time);
         Some(Complete { began, age })
     }
 }

@@ -357,8 +357,8 @@ impl Session {
         self.flight
             .acknowledge(ack.received, ack.held, now)
             .map_err(|_| Misbehaviour::Acknowledged(ack.received))?;
-        let rtt = self.flight.rtt().unwrap_or_default();
-        while let Some(frame) = self.frames.complete(ack.received, rtt, now) {
+        let on_time = self.flight.on_time();
+        while let Some(frame) = self.frames.complete(ack.received, on_time, now) {
             self.complete.push(frame);
         }
         Ok(())

@@ -231,9 +231,14 @@ fn watch(down: Line, seconds: u64) -> Seen {
 }
 
 /// The same with a film of so many Mbit/s.
-fn watch_film(mut down: Line, seconds: u64, mbit: usize) -> Seen {
+fn watch_film(down: Line, seconds: u64, mbit: usize) -> Seen {
+    let up = Line::new(|_| 1e9, down.delay);
+    watch_both(down, up, seconds, mbit)
+}
+
+/// The same with answers that come back over `up`.
+fn watch_both(mut down: Line, mut up: Line, seconds: u64, mbit: usize) -> Seen {
     let epoch = start();
-    let mut up = Line::new(|_| 1e9, down.delay);
     let mut server = server::Session::new(offer(), epoch, epoch);
     let mut client = client::Session::new(want(Some("cam")), epoch);
     client.linked(epoch);
@@ -433,6 +438,26 @@ fn a_box_that_holds_back_what_it_has_for_a_while_is_lived_with() {
     assert!(seen.age(95, 2, 120) <= 200, "{}", seen.age(95, 2, 120));
     assert!(seen.rate(2, 120) >= 15, "{}", seen.rate(2, 120));
     assert!(seen.steps.len() <= 12, "{:?}", seen.steps);
+}
+
+/// As one does that has a connection to make for each request.
+#[test]
+fn a_box_that_passes_on_only_now_and_then_what_the_viewer_says_costs_no_quality() {
+    for (delay, rate) in [(50, 5.0), (10, 5.0), (50, 2.0)] {
+        let line = || Line::new(move |_| mbit(rate), delay);
+        let free = watch(line(), 60);
+        let mut up = Line::new(|_| 1e9, delay);
+        up.batch = 75;
+        let seen = watch_both(line(), up, 60, 10);
+        let (step, of_free) = (seen.step_at(59), free.step_at(59));
+        assert!(
+            step <= of_free,
+            "{step} instead of {of_free}: {:?}",
+            seen.steps
+        );
+        assert!(seen.age(95, 5, 60) <= 160, "{}", seen.age(95, 5, 60));
+        assert!(seen.rate(5, 60) >= 20, "{}", seen.rate(5, 60));
+    }
 }
 
 #[test]

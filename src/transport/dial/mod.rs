@@ -20,7 +20,7 @@ pub(in crate::transport) use self::error::quoted;
 pub use self::error::{DialError, Looks};
 pub use self::portal::portal;
 pub use self::quic::{Progress, quic};
-pub use self::sealed::{Ahead, http, websocket};
+pub use self::sealed::{Ahead, http, page, websocket};
 use super::answer::Wanted;
 use super::base::Base;
 use super::proxy::{self, Proxy};

@@ -17,7 +17,7 @@ use super::down::Down;
 use super::finite::Piece;
 use super::gate::{Gate, Gated, Hungry};
 use super::patience::Patience;
-use super::query::{self, Asked, Id};
+use super::query::{self, Asked, Id, WORD};
 use super::session::Session;
 use super::table::Table;
 use super::{MOST_UP, Mode};
@@ -103,8 +103,13 @@ impl Visit {
             Asked::Stream => {
                 let (session, from) = table.begin(id, Mode::Streamed, peer)?;
                 let down = Down::new(Arc::clone(&session), from?, self.gate.clone());
+                let mut answer = answer(StatusCode::OK, Either::Right(down));
+                if let Some(bytes) = query::read_word(request.headers()) {
+                    session.offer(0, bytes);
+                    answer.headers_mut().insert(WORD, HeaderValue::from(1));
+                }
                 self.guest.send_replace(Some(session));
-                Some(answer(StatusCode::OK, Either::Right(down)))
+                Some(answer)
             }
             Asked::Piece(number) => {
                 let session = self.piecewise(table, id, number, peer)?;
@@ -116,15 +121,28 @@ impl Visit {
                 }
             }
             Asked::Up(number) => {
-                let session = table.find(id)?;
-                if !session.expects(number) {
-                    return None;
-                }
-                self.guest.send_replace(Some(Arc::clone(&session)));
+                let session = self.speaker(table, id, number)?;
                 let status = take(&session, number, request.body_mut()).await;
                 Some(answer(status, full(Bytes::new())))
             }
+            Asked::Word(number) => {
+                let bytes = query::read_word(request.headers())?;
+                let session = self.speaker(table, id, number)?;
+                session.offer(number, bytes);
+                let status = taken(&session, number).await;
+                Some(answer(status, full(Bytes::new())))
+            }
         }
+    }
+
+    /// Whose session something of this number may go up in.
+    fn speaker(&self, table: &Table, id: Id, number: u64) -> Option<Arc<Session>> {
+        let session = table.find(id)?;
+        if !session.expects(number) {
+            return None;
+        }
+        self.guest.send_replace(Some(Arc::clone(&session)));
+        Some(session)
     }
 
     fn piecewise(
@@ -192,6 +210,10 @@ where
         Ok(Err(_)) => return StatusCode::BAD_REQUEST,
         Err(_) => return StatusCode::REQUEST_TIMEOUT,
     }
+    taken(session, number).await
+}
+
+async fn taken(session: &Session, number: u64) -> StatusCode {
     if session.taken(number).await {
         StatusCode::OK
     } else {

@@ -1,7 +1,7 @@
 //! Bytes in order, both ways, where nothing but whole HTTP requests and answers gets through.
 //!
 //! What goes down is the answer to one long GET, or, where a box on the way holds that back, the answers to numbered
-//! GETs; what goes up are numbered POSTs. All of a session have one random id. Here is only the pipe: it ends in a
+//! GETs; what goes up are numbered POSTs, and GETs for a few bytes. All of a session have one random id. Here is only the pipe: it ends in a
 //! [`DuplexStream`](tokio::io::DuplexStream) on either side, in which TLS is spoken to the server's own key, so whoever
 //! sees an id, or guesses one, gains nothing by it. `src/wire/README.md`, section 14, has the bytes.
 
@@ -22,9 +22,9 @@ use std::time::Duration;
 
 pub(in crate::transport) use self::answer::Visit;
 pub use self::client::Held;
-pub(in crate::transport) use self::client::{Error, connect};
+pub(in crate::transport) use self::client::{Error, start};
 #[cfg(fuzzing)]
-pub(in crate::transport) use self::query::fuzz_query;
+pub(in crate::transport) use self::query::{fuzz_query, fuzz_word};
 pub use self::table::{Opened, Standing, Table};
 
 /// How the bytes come down.
@@ -54,6 +54,8 @@ const ROOM: usize = 16 * 1024;
 const LEAST_ROOM: usize = 4 * 1024;
 /// The most bytes of one POST.
 const MOST_UP: usize = 64 * 1024;
+/// The most bytes of one GET: written in a header they still fit into the smallest heads that boxes take.
+const MOST_WORD: usize = 2 * 1024;
 /// The most bytes of one short answer.
 const MOST_DOWN: usize = 256 * 1024;
 /// Requests that may be ahead of the one whose turn it is, since they go over several connections.

@@ -1,4 +1,5 @@
-//! What others say in HTTP before anything is known of them: a request's query, an answer's head, who has forwarded it.
+//! What others say in HTTP before anything is known of them: a request's query and what it brings in a header, an answer's
+//! head, who has forwarded it.
 //! The same in pieces as at once, never longer than it is, and what is ours is written as it was read.
 #![no_main]
 

@@ -12,14 +12,14 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
 use super::lane::{Driver, Wire, refused};
-use super::{Asking, Error, Lane, Pulse, Stream};
-use crate::transport::plain::query::Asked;
-use crate::transport::plain::{MOST_DOWN, PREAMBLE};
+use super::{Asking, Error, Lane, Pulse, Stream, Ups};
+use crate::transport::plain::query::{Asked, WORD};
+use crate::transport::plain::{MOST_DOWN, MOST_WORD, PREAMBLE};
 
 /// A way down that is known to be ours.
 pub(super) enum Begun<'a, O> {
-    /// In one long answer.
-    Stream(Streamed),
+    /// In one long answer; and what was taken to go up with the request for it, and did not.
+    Stream(Streamed, Option<Bytes>),
     /// In pieces.
     Pieces(Pieces<'a, O>),
 }
@@ -36,10 +36,12 @@ pub(super) struct Streamed {
 /// Two connections for pieces; the first of them has brought number 0.
 pub(super) struct Pieces<'a, O>([Lane<'a, O>; 2]);
 
-/// Asks for the long answer, and waits for its first bytes, which come at once if nobody holds them back.
+/// Asks for the long answer, together with what there is to say at once, and waits for its first bytes, which come at once
+/// if nobody holds them back.
 pub(super) async fn begin_stream<'a, O, F, S, E>(
     open: &'a O,
     asking: &Asking,
+    ups: &Ups,
 ) -> Result<Begun<'a, O>, Error<E>>
 where
     O: Fn() -> F,
@@ -47,20 +49,44 @@ where
     S: Stream,
 {
     let stream = open().await.map_err(Error::Open)?;
+    // Before HTTP looks at the connection: what came unasked would be no answer.
+    let unsaid = ups.first().await;
+    let fits = |bytes: &&Bytes| (1..=MOST_WORD).contains(&bytes.len());
+    let Some(word) = unsaid.as_ref().filter(fits) else {
+        let (stream, _) = ask(stream, asking, Bytes::new()).await?;
+        return Ok(Begun::Stream(stream, unsaid));
+    };
+    let (stream, said) = match ask(stream, asking, word.clone()).await {
+        // Somebody on the way takes no such header, or it is no server of ours.
+        Err(Error::Refused { .. } | Error::Cut(_)) => {
+            let stream = open().await.map_err(Error::Open)?;
+            ask(stream, asking, Bytes::new()).await?
+        }
+        done => done?,
+    };
+    Ok(Begun::Stream(stream, unsaid.filter(|_| !said)))
+}
+
+/// The long answer, and whether the server has what was said with the request.
+async fn ask<S: Stream, E>(
+    stream: S,
+    asking: &Asking,
+    word: Bytes,
+) -> Result<(Streamed, bool), Error<E>> {
     let mut wire = Wire::new(stream).await.map_err(Error::Cut)?;
-    let request = asking.request(Asked::Stream, Bytes::new())?;
+    let request = asking.request(Asked::Stream, word)?;
     let first = async {
         let answer = wire.ask(request).await.map_err(Error::Cut)?;
-        let status = answer.status();
+        let (status, said) = (answer.status(), answer.headers().contains_key(WORD));
         let mut body = answer.into_body();
         let mut early = BytesMut::new();
         let ours = status == StatusCode::OK && wire.run(preamble(&mut body, &mut early)).await?;
-        Ok((status, body, early, ours))
+        Ok((status, said, body, early, ours))
     };
     let Ok(first) = timeout(HELD_BACK, first).await else {
         return Err(Error::HeldBack);
     };
-    let (status, mut body, mut early, ours) = first?;
+    let (status, said, mut body, mut early, ours) = first?;
     if !ours {
         // A page's title is a courtesy: without it the status must do.
         let page = wire.run(page(&mut body, &mut early));
@@ -68,12 +94,13 @@ where
         return Err(refused(status, &early));
     }
     let (driver, send) = wire.into_driver();
-    Ok(Begun::Stream(Streamed {
+    let stream = Streamed {
         driver,
         _send: send,
         body,
         early,
-    }))
+    };
+    Ok((stream, said))
 }
 
 /// Asks for the first piece, and opens the connection for the second meanwhile.

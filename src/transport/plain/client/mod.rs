@@ -8,6 +8,7 @@ mod request;
 mod up;
 
 use std::fmt::Display;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,52 +34,48 @@ pub(in crate::transport) trait Stream:
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-/// A way of bytes to the server that listens at the end of what `open` opens, and how they come down.
+/// A way that is being made.
+pub(in crate::transport) struct Way<E> {
+    /// What is written into it at once goes up together with the first request, if it is little.
+    pub(in crate::transport) end: DuplexStream,
+    /// Whether there is a server of ours at the other end.
+    pub(in crate::transport) stands: Stands<E>,
+}
+
+/// What becomes of it.
+pub(in crate::transport) struct Stands<E>(oneshot::Receiver<Result<(), Error<E>>>);
+
+impl<E> Stands<E> {
+    /// Waits for the first bytes of the server, until the deadline.
+    ///
+    /// # Errors
+    /// As [`Error`] says: [`Error::HeldBack`] where it has to be begun anew, in pieces.
+    pub(in crate::transport) async fn wait(self, deadline: Instant) -> Result<(), Error<E>> {
+        match timeout_at(deadline, self.0).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) | Err(_) => Err(Error::Unanswered),
+        }
+    }
+}
+
+/// Begins a way of bytes to the server that listens at the end of what `open` opens; they come down as `mode` says.
 ///
 /// `open` makes a connection on which HTTP/1.1 is spoken, and is called again whenever one has been closed on the way;
 /// at most six are open at a time. `authority` is the host, and its port where that is unusual; `path` has no query.
-/// What is written into the other end is carried by a task, which ends soon after that end is dropped.
+/// What is written into the end is carried by a task, which ends soon after that end is dropped.
 ///
-/// Where `held` knows that long answers are held back, or that is found out here, they come in pieces. Where it is found
-/// out later, the end that is given is closed, and `held` knows it by then.
+/// Where it is found out later that long answers are held back, the end is closed, and `held` knows it by then. Whoever
+/// begins anew gets another id: what the box holds back of the first may come at any time.
 ///
 /// # Errors
-/// As [`Error`] says, at the latest at the deadline.
-pub(in crate::transport) async fn connect<O, F, S, E>(
-    open: O,
-    authority: &str,
-    path: &str,
-    held: &Held,
-    deadline: Instant,
-) -> Result<(DuplexStream, Mode), Error<E>>
-where
-    O: Fn() -> F + Send + Sync + 'static,
-    F: Future<Output = Result<S, E>> + Send + 'static,
-    S: Stream,
-    E: Display + Send + 'static,
-{
-    let open = Arc::new(open);
-    if !held.is() {
-        match begin(&open, authority, path, Mode::Streamed, held, deadline).await {
-            // Begun anew, with another id: what the box holds back of the first may come at any time.
-            Err(Error::HeldBack) => held.set(),
-            done => return done.map(|end| (end, Mode::Streamed)),
-        }
-    }
-    begin(&open, authority, path, Mode::Finite, held, deadline)
-        .await
-        .map(|end| (end, Mode::Finite))
-}
-
-/// The same, in this mode and no other.
-pub(super) async fn begin<O, F, S, E>(
+/// What keeps it from being begun at all.
+pub(in crate::transport) fn start<O, F, S, E>(
     open: &Arc<O>,
     authority: &str,
     path: &str,
     mode: Mode,
     held: &Held,
-    deadline: Instant,
-) -> Result<DuplexStream, Error<E>>
+) -> Result<Way<E>, Error<E>>
 where
     O: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<S, E>> + Send + 'static,
@@ -100,11 +97,10 @@ where
         near,
         told,
     ));
-    match timeout_at(deadline, hears).await {
-        Ok(Ok(Ok(()))) => Ok(end),
-        Ok(Ok(Err(error))) => Err(error),
-        Ok(Err(_)) | Err(_) => Err(Error::Unanswered),
-    }
+    Ok(Way {
+        end,
+        stands: Stands(hears),
+    })
 }
 
 /// Opens what is needed, says how that went, and carries bytes until either end has gone.
@@ -124,11 +120,11 @@ async fn carry<O, F, S, E>(
     let (from, to) = split(near);
     let to = Mutex::new(to);
     let pulse = Pulse::new();
-    let ups = Ups::new(from);
-    let mut ups = pin!(ups.carry(&*open, &asking, &pulse));
+    let all = Ups::new(from);
+    let mut ups = pin!(all.carry(&*open, &asking, &pulse));
     let begin = async {
         match mode {
-            Mode::Streamed => down::begin_stream(&*open, &asking).await,
+            Mode::Streamed => down::begin_stream(&*open, &asking, &all).await,
             Mode::Finite => down::begin_pieces(&*open, &asking).await,
         }
     };
@@ -149,17 +145,28 @@ async fn carry<O, F, S, E>(
     if told.send(Ok(())).is_err() {
         return;
     }
+    all.begin();
     let downs = async {
         let carried = async {
             match begun {
-                Begun::Stream(stream) => tokio::select! {
-                    biased;
-                    done = stream.carry(&to, &pulse) => done,
-                    () = pulse.held_back() => {
-                        held.set();
-                        Err(Error::HeldBack)
+                Begun::Stream(stream, unsaid) => {
+                    let say = async {
+                        if let Some(bytes) = unsaid {
+                            let mut lane = Lane::new(&*open);
+                            all.say(&mut lane, &asking, 0, bytes).await?;
+                        }
+                        pending().await
+                    };
+                    tokio::select! {
+                        biased;
+                        done = stream.carry(&to, &pulse) => done,
+                        done = say => done,
+                        () = pulse.held_back() => {
+                            held.set();
+                            Err(Error::HeldBack)
+                        }
                     }
-                },
+                }
                 Begun::Pieces(lanes) => lanes.carry(&asking, &to).await,
             }
         };

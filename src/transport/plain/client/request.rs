@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 
 use super::Error;
-use crate::transport::plain::query::{Asked, Id};
+use crate::transport::plain::query::{Asked, Id, WORD, write_word};
 
 /// What all requests of a session have in common.
 #[derive(Debug)]
@@ -30,16 +30,18 @@ impl Asking {
         Ok(asking)
     }
 
+    /// With these `bytes` to go up, if there are to be any.
     pub(super) fn request<E>(
         &self,
         asked: Asked,
-        body: Bytes,
+        bytes: Bytes,
     ) -> Result<Request<Full<Bytes>>, Error<E>> {
         let Self { host, path, id } = self;
         let (method, uri) = match asked {
             Asked::Stream => (Method::GET, format!("{path}?t={id}")),
             Asked::Piece(number) => (Method::GET, format!("{path}?t={id}&g={number}")),
             Asked::Up(number) => (Method::POST, format!("{path}?t={id}&n={number}")),
+            Asked::Word(number) => (Method::GET, format!("{path}?t={id}&n={number}")),
         };
         let mut request = Request::builder()
             .method(&method)
@@ -48,10 +50,14 @@ impl Asking {
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "*/*")
             .header(CACHE_CONTROL, "no-store");
+        let mut body = Bytes::new();
         if method == Method::POST {
             request = request
                 .header(CONTENT_TYPE, "application/octet-stream")
-                .header(CONTENT_LENGTH, body.len());
+                .header(CONTENT_LENGTH, bytes.len());
+            body = bytes;
+        } else if !bytes.is_empty() {
+            request = request.header(WORD, write_word(&bytes));
         }
         request.body(Full::new(body)).map_err(Error::Unaskable)
     }
@@ -80,6 +86,12 @@ mod tests {
             .unwrap();
         assert_eq!(get.uri().to_string(), format!("/cam?t={id}&g=1"));
         assert!(!get.headers().contains_key(CONTENT_LENGTH));
+        let word = asking
+            .request::<Infallible>(Asked::Word(7), Bytes::from_static(&[0xFF, 0xEF]))
+            .unwrap();
+        assert_eq!((word.method(), word.uri()), (&Method::GET, post.uri()));
+        assert_eq!(word.headers()["tunnelcast-up"], "_-8");
+        assert!(!word.headers().contains_key(CONTENT_LENGTH));
     }
 
     #[test]

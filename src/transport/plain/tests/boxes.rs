@@ -1,7 +1,6 @@
 //! What stands between a viewer and a server, and does not always pass things on.
 
 use super::*;
-use crate::transport::plain::connect;
 
 /// What a box does to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +15,10 @@ enum Does {
     LoseAnswers,
     /// Answers take so long.
     Delay(Duration),
+    /// Takes no request that begins like this and has that in it, and says so or does not.
+    Refuse(&'static str, &'static str, &'static [u8]),
+    /// Drops the header that it does not know.
+    Strip,
 }
 
 struct Relay {
@@ -59,8 +62,23 @@ async fn relay(
     let head = &head[..length];
     let line =
         String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default());
-    let long = line.starts_with("GET") && !line.contains("&g=");
-    server.write_all(head).await?;
+    let long = line.starts_with("GET") && !line.contains('&');
+    let text = String::from_utf8_lossy(head);
+    if let Does::Refuse(method, what, answer) = does
+        && line.starts_with(method)
+        && text.contains(what)
+    {
+        return viewer.write_all(answer).await;
+    }
+    if let Does::Strip = does {
+        let lines = text.split_inclusive("\r\n");
+        let kept: String = lines
+            .filter(|line| !line.starts_with("tunnelcast-up"))
+            .collect();
+        server.write_all(kept.as_bytes()).await?;
+    } else {
+        server.write_all(head).await?;
+    }
     match does {
         Does::HoldBack(how_long) if long => {
             let Some(how_long) = how_long else {
@@ -85,7 +103,9 @@ async fn relay(
         | Does::KeepAfter(_)
         | Does::CloseAfterAnswer
         | Does::LoseAnswers
-        | Does::Delay(_) => {}
+        | Does::Delay(_)
+        | Does::Refuse(..)
+        | Does::Strip => {}
     }
     tokio::io::copy_bidirectional(&mut viewer, &mut server).await?;
     Ok(())
@@ -179,6 +199,67 @@ async fn answers_that_are_lost_lose_nothing_and_double_nothing() {
     through(Does::LoseAnswers, Mode::Finite, 100_000).await;
 }
 
+const FORBIDDEN: &[u8] = b"HTTP/1.1 403 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn a_few_bytes_go_up_without_a_post() {
+    let mut server = Server::new().await;
+    let relay = Relay::new(server.addr, Does::Refuse("POST", "&n=", FORBIDDEN)).await;
+    let (mut viewer, opener) = dial(relay.addr, Mode::Streamed).await;
+    viewer.write_all(b"!").await.unwrap();
+    let mut end = server.accept().await;
+    assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
+    for round in 0..20 {
+        within(viewer.write_u32(round)).await.unwrap();
+        assert_eq!(within(end.read_u32()).await.unwrap(), round);
+    }
+    drop(viewer);
+    server.empty().await;
+    gone(opener).await;
+}
+
+#[tokio::test]
+async fn a_box_that_takes_nothing_up_in_gets_is_sent_posts() {
+    for answer in [FORBIDDEN, b""] {
+        through(Does::Refuse("GET", "&n=", answer), Mode::Streamed, 100_000).await;
+        through(Does::Refuse("GET", "&n=", answer), Mode::Finite, 100_000).await;
+    }
+}
+
+/// Says something before it is known whether anybody is there.
+async fn at_once(does: Does) {
+    let mut server = Server::new().await;
+    let relay = Relay::new(server.addr, does).await;
+    let opener = Arc::new(Opener(relay.addr));
+    let open = Arc::new(opener_of(&opener));
+    let mut way = start(&open, "cam", "/cam", Mode::Streamed, &Held::default()).unwrap();
+    drop(open);
+    way.end.write_all(b"hello").await.unwrap();
+    way.stands.wait(Instant::now() + PATIENCE).await.unwrap();
+    let mut end = server.accept().await;
+    let mut got = [0; 5];
+    within(end.read_exact(&mut got)).await.unwrap();
+    assert_eq!(&got, b"hello", "{does:?}");
+    end.write_all(b"hi").await.unwrap();
+    within(way.end.read_exact(&mut got[..2])).await.unwrap();
+    assert_eq!(&got[..2], b"hi");
+    drop(way.end);
+    server.empty().await;
+    gone(opener).await;
+}
+
+#[tokio::test]
+async fn what_is_said_at_once_goes_up_with_the_first_request() {
+    at_once(Does::Refuse("", "&n=", FORBIDDEN)).await;
+}
+
+#[tokio::test]
+async fn what_cannot_go_up_with_the_first_request_goes_up_behind_it() {
+    at_once(Does::Strip).await;
+    at_once(Does::Refuse("GET", "tunnelcast-up", FORBIDDEN)).await;
+    at_once(Does::Refuse("GET", "tunnelcast-up", b"")).await;
+}
+
 #[tokio::test]
 async fn slow_answers_are_waited_for() {
     let delay = Does::Delay(Duration::from_millis(30));
@@ -221,54 +302,52 @@ async fn a_box_that_holds_the_long_answer_back_is_given_pieces() {
 
 /// So that whoever waits for a page does not give up, some boxes let its beginning through.
 #[tokio::test]
-async fn a_box_that_keeps_all_but_the_first_bytes_of_a_long_answer_is_found_out() {
-    // The head and the preamble alone, and well beyond them.
-    for most in [400, 20_000] {
-        let mut server = Server::new().await;
-        let relay = Relay::new(server.addr, Does::KeepAfter(most)).await;
-        let opener = Arc::new(Opener(relay.addr));
-        let held = Held::default();
-        let deadline = || Instant::now() + PATIENCE;
-        let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
-        let (mut viewer, mode) = asked.unwrap();
-        assert_eq!(mode, Mode::Streamed);
-        viewer.write_all(b"!").await.unwrap();
-        let mut end = server.accept().await;
-        assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
-        let bytes = pattern(60_000);
-        let (mut from, mut to) = tokio::io::split(&mut viewer);
-        let mut came = Vec::new();
-        let says_on = async {
-            loop {
-                if to.write_all(b"?").await.is_err() {
-                    return;
-                }
-                sleep(Duration::from_millis(100)).await;
+async fn a_box_that_keeps_a_long_answer_from_somewhere_on_is_found_out() {
+    let most = 20_000;
+    let mut server = Server::new().await;
+    let relay = Relay::new(server.addr, Does::KeepAfter(most)).await;
+    let opener = Arc::new(Opener(relay.addr));
+    let held = Held::default();
+    let deadline = || Instant::now() + PATIENCE;
+    let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
+    let (mut viewer, mode) = asked.unwrap();
+    assert_eq!(mode, Mode::Streamed);
+    viewer.write_all(b"!").await.unwrap();
+    let mut end = server.accept().await;
+    assert_eq!(within(end.read_u8()).await.unwrap(), b'!');
+    let bytes = pattern(60_000);
+    let (mut from, mut to) = tokio::io::split(&mut viewer);
+    let mut came = Vec::new();
+    let says_on = async {
+        loop {
+            if to.write_all(b"?").await.is_err() {
+                return;
             }
-        };
-        let says_all = async {
-            // The box takes it all, or it is cut.
-            let _kept = end.write_all(&bytes).await;
-            std::future::pending().await
-        };
-        within(async {
-            tokio::select! {
-                done = from.read_to_end(&mut came) => done.map(drop).unwrap(),
-                () = says_on => {}
-                () = says_all => {}
-            }
-        })
-        .await;
-        assert!(held.is(), "{most}");
-        assert!(came.len() < most && bytes.starts_with(&came), "{most}");
-        let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
-        let (mut viewer, mode) = asked.unwrap();
-        assert_eq!(mode, Mode::Finite);
-        viewer.write_all(b"!").await.unwrap();
-        let mut end = server.accept().await;
-        within(end.write_all(b"all of it")).await.unwrap();
-        let mut all = [0; 9];
-        within(viewer.read_exact(&mut all)).await.unwrap();
-        assert_eq!(&all, b"all of it");
-    }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let says_all = async {
+        // The box takes it all, or it is cut.
+        let _kept = end.write_all(&bytes).await;
+        std::future::pending().await
+    };
+    within(async {
+        tokio::select! {
+            done = from.read_to_end(&mut came) => done.map(drop).unwrap(),
+            () = says_on => {}
+            () = says_all => {}
+        }
+    })
+    .await;
+    assert!(held.is(), "{most}");
+    assert!(came.len() < most && bytes.starts_with(&came), "{most}");
+    let asked = connect(opener_of(&opener), "cam", "/cam", &held, deadline()).await;
+    let (mut viewer, mode) = asked.unwrap();
+    assert_eq!(mode, Mode::Finite);
+    viewer.write_all(b"!").await.unwrap();
+    let mut end = server.accept().await;
+    within(end.write_all(b"all of it")).await.unwrap();
+    let mut all = [0; 9];
+    within(viewer.read_exact(&mut all)).await.unwrap();
+    assert_eq!(&all, b"all of it");
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::transport::door::{Bounds, Door};
 use crate::transport::forwarded::Proxies;
-use crate::transport::plain::query::Id;
-use crate::transport::plain::{MOST_UP, PREAMBLE, table};
+use crate::transport::plain::query::{Id, WORD, write_word};
+use crate::transport::plain::{MOST_UP, MOST_WORD, PREAMBLE, table};
 
 /// A session without a viewer of ours: its id, and its long answer.
 async fn begun(server: &Server) -> (Id, Long) {
@@ -35,6 +35,48 @@ async fn a_post_that_comes_twice_is_taken_once_and_answered_twice() {
     }
     let mut end = server.accept().await;
     assert_eq!(read(&mut end, 3).await, b"abc");
+}
+
+/// A GET that brings something up in these headers.
+async fn word(server: &Server, id: Id, number: u64, words: &[&str]) -> u16 {
+    let mut request = Request::get(format!("/cam?t={id}&n={number}"));
+    for word in words {
+        request = request.header(WORD, *word);
+    }
+    send(server.addr, request, Bytes::new()).await.0
+}
+
+#[tokio::test]
+async fn a_few_bytes_in_a_get_are_as_good_as_in_a_post_in_any_order_and_twice() {
+    let mut server = Server::new().await;
+    let (id, _long) = begun(&server).await;
+    assert_eq!(word(&server, id, 0, &[&write_word(b"a")]).await, 200);
+    assert_eq!(post(&server, id, 0, b"x").await, 200);
+    assert_eq!(word(&server, id, 0, &[&write_word(b"x")]).await, 200);
+    let (third, second) = tokio::join!(post(&server, id, 2, b"ccc"), async {
+        eventually(|| server.connections() == 5).await;
+        word(&server, id, 1, &[&write_word(b"bb")]).await
+    });
+    assert_eq!([second, third], [200; 2]);
+    let mut end = server.accept().await;
+    assert_eq!(read(&mut end, 6).await, b"abbccc");
+}
+
+/// Without them it would be the end of what goes up, which somebody who drops headers must not bring about.
+#[tokio::test]
+async fn a_get_without_its_bytes_gets_the_page_that_everybody_gets_and_its_number_stays_free() {
+    let mut server = Server::new().await;
+    let (id, _long) = begun(&server).await;
+    let long = write_word(&vec![7; MOST_WORD + 1]);
+    for words in [&[][..], &[""], &["="], &["YQ", "YQ"], &[&long]] {
+        assert_eq!(word(&server, id, 0, words).await, 404, "{words:?}");
+    }
+    let unknown = Id::random().unwrap();
+    assert_eq!(word(&server, unknown, 0, &["YQ"]).await, 404);
+    assert_eq!(word(&server, id, 4, &["YQ"]).await, 404);
+    assert_eq!(word(&server, id, 0, &["YQ"]).await, 200);
+    let mut end = server.accept().await;
+    assert_eq!(read(&mut end, 1).await, b"a");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{Error, Held, begin};
+use super::client::{Error, Held, Stream, start};
 use super::{Mode, Opened, Table, Visit};
 use crate::transport::door::Door;
 use crate::transport::tcp;
@@ -144,6 +144,47 @@ async fn dial(addr: SocketAddr, mode: Mode) -> (DuplexStream, Arc<Opener>) {
     (end.unwrap(), opener)
 }
 
+/// The same, once it stands.
+async fn begin<O, F, S>(
+    open: &Arc<O>,
+    authority: &str,
+    path: &str,
+    mode: Mode,
+    held: &Held,
+    deadline: Instant,
+) -> Result<DuplexStream, Error<io::Error>>
+where
+    O: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: Stream,
+{
+    let way = start(open, authority, path, mode, held)?;
+    way.stands.wait(deadline).await.map(|()| way.end)
+}
+
+/// The same, in pieces where it turns out that there is no other way.
+async fn connect<F, S>(
+    open: impl Fn() -> F + Send + Sync + 'static,
+    authority: &str,
+    path: &str,
+    held: &Held,
+    deadline: Instant,
+) -> Result<(DuplexStream, Mode), Error<io::Error>>
+where
+    F: Future<Output = io::Result<S>> + Send + 'static,
+    S: Stream,
+{
+    let open = Arc::new(open);
+    if !held.is() {
+        match begin(&open, authority, path, Mode::Streamed, held, deadline).await {
+            Err(Error::HeldBack) => held.set(),
+            done => return done.map(|end| (end, Mode::Streamed)),
+        }
+    }
+    let begun = begin(&open, authority, path, Mode::Finite, held, deadline).await;
+    begun.map(|end| (end, Mode::Finite))
+}
+
 /// What opens a connection.
 type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -234,18 +275,20 @@ async fn ask(
     query: &str,
     body: impl Into<Bytes>,
 ) -> (u16, Bytes) {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/cam?{query}"));
+    send(addr, request, body.into()).await
+}
+
+async fn send(addr: SocketAddr, request: http::request::Builder, body: Bytes) -> (u16, Bytes) {
     let stream = TcpStream::connect(addr).await.unwrap();
     let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
     let mut driving = JoinSet::new();
     driving.spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/cam?{query}"))
-        .header("host", "cam")
-        .body(Full::new(body.into()))
-        .unwrap();
+    let request = request.header("host", "cam").body(Full::new(body)).unwrap();
     let answer = within(send.send_request(request)).await.unwrap();
     let status = answer.status().as_u16();
     let body = within(answer.into_body().collect()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Bytes in are bytes out, and an end is an end on both sides.
 
 use super::*;
-use crate::transport::plain::{PREAMBLE, connect};
+use crate::transport::plain::PREAMBLE;
 
 const MODES: [Mode; 2] = [Mode::Streamed, Mode::Finite];
 
@@ -133,20 +133,12 @@ async fn who_gives_up_while_it_is_begun_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn what_is_not_ours_is_named_by_status_and_title() {
+    let page = "HTTP/1.1 403 No\r\ncontent-length: 30\r\n\r\n<title>Blocked by X</title>   ";
     let mut pages = JoinSet::new();
     for mode in MODES {
         let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = other.local_addr().unwrap();
-        pages.spawn(async move {
-            let mut open = Vec::new();
-            loop {
-                let (mut stream, _) = other.accept().await.unwrap();
-                let page =
-                    "HTTP/1.1 403 No\r\ncontent-length: 30\r\n\r\n<title>Blocked by X</title>   ";
-                stream.write_all(page.as_bytes()).await.unwrap();
-                open.push(stream);
-            }
-        });
+        pages.spawn(answers(other, page.into()));
         let opener = Arc::new(Opener(addr));
         let open = Arc::new(opener_of(&opener));
         let deadline = Instant::now() + PATIENCE;
@@ -184,16 +176,9 @@ async fn a_page_that_begins_like_ours_is_not_ours() {
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let opener = Arc::new(Opener(other.local_addr().unwrap()));
     let mut pages = JoinSet::new();
-    pages.spawn(async move {
-        let mut open = Vec::new();
-        loop {
-            let (mut stream, _) = other.accept().await.unwrap();
-            let start = std::str::from_utf8(&PREAMBLE[..10]).unwrap();
-            let page = format!("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{start}");
-            stream.write_all(page.as_bytes()).await.unwrap();
-            open.push(stream);
-        }
-    });
+    let start = std::str::from_utf8(&PREAMBLE[..10]).unwrap();
+    let page = format!("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{start}");
+    pages.spawn(answers(other, page));
     let open = Arc::new(opener_of(&opener));
     let deadline = Instant::now() + PATIENCE;
     let error = begin(
@@ -210,4 +195,24 @@ async fn a_page_that_begins_like_ours_is_not_ours() {
         matches!(error, Error::Refused { status: 200, .. }),
         "{error}"
     );
+}
+
+/// A server that has this answer for whoever asks, once for each connection.
+async fn answers(listener: TcpListener, page: String) {
+    let mut visits = JoinSet::new();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let page = page.clone();
+        visits.spawn(async move {
+            // Whoever goes without having asked is no matter.
+            if stream
+                .read(&mut [0; 4096])
+                .await
+                .is_ok_and(|asked| asked > 0)
+            {
+                stream.write_all(page.as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        });
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::transport::door::Door;
-use crate::transport::plain::connect;
 use crate::transport::{AcceptError, Listener};
 use crate::trust::{Identity, Policy, client_config};
 
