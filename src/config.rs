@@ -118,6 +118,9 @@ pub struct Publish {
     pub max_fps: Option<NonZeroU32>,
     /// The most bits a second over each link.
     pub max_bitrate: Option<u64>,
+    /// Whether coarser pictures that viewers need are sent beside the best one, where the uplink has room for them and no
+    /// rate is given; the server makes them otherwise.
+    pub levels: bool,
     /// How much of the stream is kept here.
     pub limits: Limits,
     /// How long the source stays open after the server takes nothing any more.

@@ -108,6 +108,7 @@ fn examples() -> Vec<(&'static str, Said)> {
                     audio: true,
                     take_over: false,
                     key: PublisherKey::from_bytes([3; 16]),
+                    level: None,
                 }),
                 ..Hello::default()
             })),

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::{
     server,
     transport::race::Ways,
     trust::Link,
+    wire::LevelName,
 };
 
 #[derive(Debug, Args)]
@@ -43,6 +44,10 @@ pub(super) struct Arguments {
     /// The most bits a second to send, such as 5M or 800k
     #[arg(long, value_name = "RATE", value_parser = bitrate::parse)]
     max_bitrate: Option<u64>,
+    /// Coarser pictures for viewers on slow lines: auto (made here while the uplink has room for them beside the best one,
+    /// and --max-bitrate is not given; by the server otherwise), or never (always by the server)
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    levels: WhenLevels,
     /// How to get there: auto (whatever gets through best), quic, tls, websocket or http
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = watch::ways)]
     transport: Ways,
@@ -61,6 +66,14 @@ pub(super) struct Arguments {
     networks: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WhenLevels {
+    #[value(help = "While the uplink has room")]
+    Auto,
+    #[value(help = "Not at all")]
+    Never,
+}
+
 impl TryFrom<Arguments> for Publish {
     type Error = Error;
 
@@ -76,6 +89,7 @@ impl TryFrom<Arguments> for Publish {
             quality: arguments.quality,
             max_fps: arguments.max_fps,
             max_bitrate: arguments.max_bitrate,
+            levels: arguments.levels == WhenLevels::Auto,
             limits: PUBLISHED,
             linger: PUBLISH_LINGER,
             ways: arguments.transport,
@@ -147,6 +161,15 @@ fn say(output: &Output, name: &str, news: &News) -> Result<(), Error> {
             };
             let fields = serde_json::json!({ "watched": watched });
             output.event("watched", &fields, words)
+        }
+        News::Levels(sent) => {
+            let sent = sent.iter().filter_map(LevelName::of);
+            let sent: Vec<&str> = sent.map(LevelName::word).collect();
+            let words = match sent.is_empty() {
+                true => "only the best picture is sent; the server makes the others".to_owned(),
+                false => format!("also sent, for slow lines: {}", sent.join(", ")),
+            };
+            output.event("levels", &serde_json::json!({ "sent": sent }), &words)
         }
         News::Closed { reason } => {
             output.event("closed", &serde_json::json!({ "reason": reason }), "")

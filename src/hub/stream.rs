@@ -31,6 +31,7 @@ pub struct Stream {
     viewers: watch::Sender<usize>,
     next_frame: AtomicU64,
     next_sound: AtomicU64,
+    skipped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,7 @@ impl Stream {
             viewers: watch::Sender::new(0),
             next_frame: AtomicU64::new(1),
             next_sound: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
         })
     }
 
@@ -154,6 +156,18 @@ impl Stream {
     /// How many watch, now and as it changes.
     pub fn viewers(&self) -> watch::Receiver<usize> {
         self.viewers.subscribe()
+    }
+
+    /// Whether there is that level of its source's pictures; not known, so not, before the first.
+    pub fn has(&self, level: Level) -> bool {
+        let ladder = self.lately().ladder;
+        ladder.is_some_and(|ladder| ladder.has(level))
+    }
+
+    /// How many of its source's pictures were taken, and how many came too soon to be, since it was made.
+    pub fn pictures(&self) -> (u64, u64) {
+        let taken = self.next_frame.load(Ordering::Relaxed) - 1;
+        (taken, self.skipped.load(Ordering::Relaxed))
     }
 
     /// Changes at once, and then whenever there may be something new of a level. The level is wanted, and so made,
@@ -215,6 +229,25 @@ impl Filler {
     /// A number that no frame of this stream has had, greater than all before.
     pub fn next_frame(&self) -> u64 {
         self.stream.next_frame.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The same, leaving `apart` - 1 numbers out, for pictures that others may have and that did not come.
+    pub fn later_frame(&self, apart: u64) -> u64 {
+        let next = &self.stream.next_frame;
+        next.fetch_add(apart.max(1), Ordering::Relaxed) + apart.max(1) - 1
+    }
+
+    /// So many of the source's pictures came too soon to be coded.
+    pub fn skip(&self, pictures: u64) {
+        self.stream.skipped.fetch_add(pictures, Ordering::Relaxed);
+    }
+
+    /// Calls whoever makes the frames, to look around.
+    pub fn call(&self) {
+        let maker = self.stream.lately().maker.clone();
+        if let Some(maker) = maker {
+            maker.wake();
+        }
     }
 
     /// The next packet's sequence number.

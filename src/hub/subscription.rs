@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{Stream, view::View};
 use crate::{
-    media::{AudioPacket, CellIndex, RungId, Tracks, VideoStep},
+    media::{AudioPacket, CellIndex, Level, RungId, Tracks, VideoStep},
     session::Feed,
 };
 
@@ -33,6 +33,19 @@ impl Subscription {
             stream,
             view,
             audio: want.audio,
+            sound: None,
+        }
+    }
+
+    /// Somebody who takes the pictures of one level alone.
+    pub fn of_level(stream: Arc<Stream>, level: Level) -> Self {
+        let view = View::of_level(Arc::clone(&stream), level);
+        stream.enter();
+        Self {
+            sounds: stream.sounds(),
+            stream,
+            view: Some(view),
+            audio: false,
             sound: None,
         }
     }
@@ -136,7 +149,7 @@ mod tests {
     use super::*;
     use crate::{
         hub::Filler,
-        media::{AudioCodec, Cell, Frame, Grid, Level, MediaTime, Rung, RungKind, Size},
+        media::{AudioCodec, Cell, Frame, Grid, MediaTime, Rung, RungKind, Size},
         timeline::Limits,
     };
 

@@ -44,3 +44,37 @@ impl Level {
         }
     }
 }
+
+/// Some of the levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelSet([bool; Level::COUNT]);
+
+impl LevelSet {
+    /// None of them.
+    pub const NONE: Self = Self([false; Level::COUNT]);
+
+    /// Whether that one is among them.
+    pub const fn has(self, level: Level) -> bool {
+        self.0[level.index()]
+    }
+
+    /// Puts one in, or takes it out.
+    pub const fn set(&mut self, level: Level, is_in: bool) {
+        self.0[level.index()] = is_in;
+    }
+
+    /// Those that there are, best first.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = Level> {
+        Level::ALL.into_iter().filter(move |level| self.has(*level))
+    }
+}
+
+impl FromIterator<Level> for LevelSet {
+    fn from_iter<I: IntoIterator<Item = Level>>(levels: I) -> Self {
+        let mut set = Self::NONE;
+        for level in levels {
+            set.set(level, true);
+        }
+        set
+    }
+}

@@ -17,7 +17,7 @@ mod token;
 
 pub use cell::{Cell, CellIndex, Grid, GridError, MAX_CELLS};
 pub use frame::{Extent, Frame, Rung, RungId, RungKind, VideoStep};
-pub use level::Level;
+pub use level::{Level, LevelSet};
 pub use name::{MAX_STREAM_NAME, is_stream_name};
 pub use packet::{AudioCodec, AudioPacket, MAX_AUDIO_PACKET};
 pub use pattern::{Pattern, PatternError};

@@ -13,6 +13,7 @@ use crate::drive::{Beside, Endpoint, Turn};
 use crate::error::Error;
 use crate::hub::Stream;
 use crate::links::place;
+use crate::media::LevelSet;
 use crate::server::Share;
 use crate::session::server::{Event, Offer, Session};
 use crate::session::{CloseReason, Output, SessionError};
@@ -27,7 +28,7 @@ pub(super) struct End {
     stop: CancellationToken,
     stopping: bool,
     carrier: Carrier,
-    taken: Arc<watch::Sender<Pictures>>,
+    taken: Arc<watch::Sender<Taken>>,
     patience: Patience,
     /// Changes when this machine has another address, and that it has.
     addresses: watch::Receiver<()>,
@@ -91,6 +92,25 @@ impl Drop for One {
 /// By carrier: whether the server takes the picture over it.
 pub(super) type Pictures = [bool; 2];
 
+/// What the server takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) pictures: Pictures,
+    /// By carrier: it goes out coarser or rarer than it is.
+    coarser: [bool; 2],
+    /// What is wanted beside it.
+    pub(super) wanted: LevelSet,
+}
+
+impl Taken {
+    /// Whether the picture goes out as it is; `None` while it does not at all.
+    pub(super) fn goes_well(&self) -> Option<bool> {
+        let taken = self.pictures.into_iter().zip(self.coarser);
+        let taken = taken.filter(|(taken, _)| *taken);
+        taken.map(|(_, coarser)| !coarser).reduce(|a, b| a && b)
+    }
+}
+
 /// What the end of a link means.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -107,7 +127,7 @@ impl End {
         (link, carrier): (&Link, Carrier),
         offer: Offer,
         stream: Arc<Stream>,
-        (taken, count): (Arc<watch::Sender<Pictures>>, Arc<AtomicUsize>),
+        (taken, count): (Arc<watch::Sender<Taken>>, Arc<AtomicUsize>),
         (stop, addresses): (CancellationToken, watch::Receiver<()>),
         (epoch, now): (Instant, Instant),
     ) -> Self {
@@ -147,19 +167,24 @@ impl End {
             Event::Hello(hello) => info!(agent = hello.agent.as_str(), "the link has turned"),
             Event::Subscribed(wanted) => {
                 self.share = Some(Share::new(Arc::clone(&self.stream), &wanted));
-                self.tell(wanted.video);
+                self.takes(wanted.video);
             }
             Event::Unsubscribed => {
                 self.share = None;
-                self.tell(false);
+                self.takes(false);
             }
-            Event::Step { step, steps } => info!(step, steps, "another picture"),
+            Event::Step { step, steps } => {
+                info!(step, steps, "another picture");
+                let at = place(self.carrier);
+                self.tell(|taken| taken.coarser[at] = step > 0);
+            }
+            Event::Levels(wanted) => self.tell(|taken| taken.wanted = wanted),
             // The other side of a turned link is nobody to command anything.
             Event::Report(_) | Event::Command(_) => {}
             Event::Closed(reason) => {
                 debug!(?reason, "closed");
                 self.share = None;
-                self.tell(false);
+                self.takes(false);
                 self.reason = Some(reason);
                 return Turn::Closed;
             }
@@ -167,11 +192,17 @@ impl End {
         Turn::Again
     }
 
-    fn tell(&self, picture: bool) {
+    /// Whether the picture is taken over this link; a new subscription begins with the best.
+    fn takes(&self, picture: bool) {
+        let at = place(self.carrier);
+        self.tell(|taken| (taken.pictures[at], taken.coarser[at]) = (picture, false));
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Taken)) {
         self.taken.send_if_modified(|taken| {
-            let news = taken[place(self.carrier)] != picture;
-            taken[place(self.carrier)] = picture;
-            news
+            let before = *taken;
+            change(taken);
+            *taken != before
         });
     }
 }

@@ -11,9 +11,12 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::end::{End, Ended, Pictures, WORDLESS, ended, is_of_every_link};
+use super::below;
+use super::end::{End, Ended, Pictures, Taken, WORDLESS, ended, is_of_every_link};
 use super::knock::{Answer, Knock};
+use super::levels::{Came, Levels};
 use super::schedule::{Output, Schedule};
+use super::side::Side;
 use super::{News, Switched};
 use crate::client::{Connected, Connector, Reached, random_byte, reach};
 use crate::config::{AGENT, Publish};
@@ -21,12 +24,12 @@ use crate::drive::{self, Early, Lane, take_early};
 use crate::error::Error;
 use crate::hub::Stream;
 use crate::links::place;
-use crate::media::Role;
+use crate::media::{Level, Role};
 use crate::server::{info, random};
 use crate::session::client::{Opening, Session, Want};
 use crate::session::server::Offer;
 use crate::transport::{self, Carrier, Ready};
-use crate::wire::{PublishInfo, PublisherKey, ResumeSecret, SessionId, Text};
+use crate::wire::{LevelName, PublishInfo, PublisherKey, ResumeSecret, SessionId, Text};
 
 /// All links of one publisher.
 pub(super) struct Links {
@@ -52,18 +55,20 @@ pub(super) struct Links {
     /// How many there are.
     count: Arc<AtomicUsize>,
     /// The same as it is, told by the links.
-    taken: Arc<watch::Sender<Pictures>>,
+    taken: Arc<watch::Sender<Taken>>,
+    /// Beside the best picture.
+    levels: Levels,
     /// Tells the links that this machine has another address.
     addresses: watch::Sender<()>,
 }
 
 /// A link that has turned.
-struct Welcomed {
+pub(super) struct Welcomed {
     there: Reached,
 }
 
 /// Why there is none.
-enum Fault {
+pub(super) enum Fault {
     /// It may be there the next time.
     Lost(String),
     /// For good.
@@ -91,8 +96,12 @@ impl Links {
         let key = random().ok_or_else(no_random)?;
         let tracks = stream.tracks();
         let name = info(&stream).ok_or_else(no_random)?.name;
+        let now = Instant::now();
+        // A rate that was given is for one picture.
+        let levels = config.levels && config.max_bitrate.is_none() && tracks.video;
         Ok(Self {
-            schedule: Schedule::new(connector.only(), Instant::now()),
+            schedule: Schedule::new(connector.only(), now),
+            levels: Levels::new(levels, Arc::clone(&stream), now),
             connector,
             stream,
             epoch,
@@ -102,6 +111,7 @@ impl Links {
                 audio: tracks.audio,
                 take_over: config.take_over,
                 key: PublisherKey::from_bytes(key),
+                level: None,
             },
             max_bps: config.max_bitrate,
             news,
@@ -159,6 +169,8 @@ impl Links {
                 }
                 Output::Wait(until) => until,
             };
+            let levels = self.mind_levels(Instant::now());
+            let deadline = deadline.into_iter().chain(levels).min();
             let sleep = async {
                 match deadline {
                     Some(deadline) => time::sleep_until(deadline.into()).await,
@@ -179,11 +191,12 @@ impl Links {
                 }
                 Ok(()) = taken.changed() => {
                     let now = *taken.borrow_and_update();
-                    self.pictured(now);
+                    self.pictured(now.pictures);
                 }
-                _ = look.tick(), if local.is_some() => {
+                came = self.levels.came() => self.level_came(came),
+                _ = look.tick() => {
                     let now_at = self.server.and_then(transport::source_towards);
-                    if now_at.is_some() && now_at != local {
+                    if local.is_some() && now_at.is_some() && now_at != local {
                         info!("another network");
                         local = now_at;
                         self.addresses.send_replace(());
@@ -199,7 +212,10 @@ impl Links {
     pub(super) async fn part(&mut self) {
         self.stop.cancel();
         self.dials.abort_all();
-        let parted = async { while self.ends.join_next().await.is_some() {} };
+        let parted = async {
+            while self.ends.join_next().await.is_some() {}
+            self.levels.part().await;
+        };
         if time::timeout(PARTING, parted).await.is_err() {
             debug!("the server did not take the goodbye");
         }
@@ -207,24 +223,82 @@ impl Links {
 
     /// Tries all that is allowed.
     async fn race(&mut self) -> Result<Welcomed, Fault> {
-        let opening = self.opening().ok_or_else(|| Fault::Failed(no_random()))?;
+        let opening = self
+            .opening(None)
+            .ok_or_else(|| Fault::Failed(no_random()))?;
         let there = self.connector.dial(opening).await.map_err(Fault::Failed)?;
         welcomed(there).await
     }
 
     fn dial(&mut self, carrier: Carrier) {
-        let Some(opening) = self.opening() else {
+        let Some(dial) = self.dialling(carrier, None) else {
             return;
         };
-        let first = self.connector.words(opening);
+        self.dials.spawn(async move { (carrier, dial.await) });
+    }
+
+    /// Dials once more, for the best picture or for a level below it.
+    fn dialling(
+        &self,
+        carrier: Carrier,
+        level: Option<Level>,
+    ) -> Option<impl Future<Output = Result<Welcomed, Fault>> + Send + 'static> {
+        let first = self.connector.words(self.opening(level)?);
         let target = self.connector.again(carrier);
-        self.dials.spawn(async move {
-            let there = match reach(&target, first).await {
+        Some(async move {
+            match reach(&target, first).await {
                 Ok(there) => welcomed(there).await,
                 Err(err) => Err(Fault::Lost(err.to_string())),
-            };
-            (carrier, there)
-        });
+            }
+        })
+    }
+
+    /// Does what is to be done about levels below the best picture; when to look again.
+    fn mind_levels(&mut self, now: Instant) -> Option<Instant> {
+        let taken = *self.taken.borrow();
+        let until = loop {
+            match self.levels.poll(&taken, now) {
+                below::Output::Dial(level) => {
+                    if let Some(dial) = self.dialling(Carrier::Tcp, Some(level)) {
+                        self.levels.dial(level, self.stop.child_token(), dial);
+                    }
+                }
+                below::Output::Drop(_) => {}
+                below::Output::Wait(until) => break until,
+            }
+        };
+        if let Some(sent) = self.levels.news() {
+            (self.news)(News::Levels(sent));
+        }
+        until
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    fn level_came(&mut self, came: Came) {
+        let now = Instant::now();
+        match came {
+            Came::Dialled(level, Ok(Welcomed { there })) => {
+                let Some(offer) = self.offer() else {
+                    return self.levels.lost(level, now);
+                };
+                let (stream, epoch) = (Arc::clone(&self.stream), self.epoch);
+                let work = |stop| {
+                    let link = (&there.link, level);
+                    let mut side = Side::new(link, offer, stream, stop, (epoch, now));
+                    take_early(there.early, &mut side, now);
+                    let lane = Lane::new(there.link, INBOX);
+                    async move {
+                        drive::go_on(lane, &mut side).await;
+                    }
+                };
+                self.levels.begin(level, work, now);
+            }
+            Came::Dialled(level, Err(fault)) => {
+                debug!(?level, why = fault.words(), "no link for a level");
+                self.levels.lost(level, now);
+            }
+            Came::Ended(level) => self.levels.lost(level, now),
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "as above")]
@@ -351,11 +425,14 @@ impl Links {
 
     /// The first words on a link.
     #[expect(clippy::disallowed_methods, reason = "as above")]
-    fn opening(&self) -> Option<Opening> {
+    fn opening(&self, level: Option<Level>) -> Option<Opening> {
         let want = Want {
             agent: Text::new(AGENT),
             role: Role::Publish,
-            publish: Some(self.info.clone()),
+            publish: Some(PublishInfo {
+                level: level.and_then(LevelName::of),
+                ..self.info.clone()
+            }),
             ..Want::default()
         };
         let now = Instant::now();

@@ -4,10 +4,13 @@
 //! welcome the link turns, and the server is a viewer of what is here: so all that makes a slow line bearable works
 //! upward as it does downward.
 
+mod below;
 mod end;
 mod knock;
+mod levels;
 mod links;
 mod schedule;
+mod side;
 
 use std::sync::{Arc, atomic::AtomicU32};
 use std::time::Instant;
@@ -21,6 +24,7 @@ use crate::client::{Ask, Connected, Connector};
 use crate::config::Publish;
 use crate::error::Error;
 use crate::hub::{Status, Stream};
+use crate::media::LevelSet;
 use crate::server::{Ingest, Sources};
 use crate::transport::memory::Memory;
 
@@ -50,6 +54,8 @@ pub enum News {
     Source(Source),
     /// Whether anybody watches.
     Watched(bool),
+    /// Which levels below the best picture are sent beside it, for viewers on slow lines; the server makes the others.
+    Levels(LevelSet),
     /// The connection is lost, and will be tried again.
     Lost {
         /// Why.

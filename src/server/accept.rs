@@ -184,6 +184,7 @@ async fn serve(link: Link, seat: Option<Arc<Seat>>, shared: &Shared) {
         kind,
         addr,
         publisher: leaving.ticket.publisher,
+        level: leaving.ticket.level,
         pass: leaving.pass,
         rights: (place, seat),
     };

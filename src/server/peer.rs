@@ -338,6 +338,8 @@ impl Peer {
             }
             server::Event::Command(command) => self.command(&command, now),
             server::Event::Report(report) => trace!(?report, "report"),
+            // Only a publisher has anything to do with that.
+            server::Event::Levels(_) => {}
             server::Event::Closed(reason) => {
                 self.stops_watching();
                 match &reason {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{
     drive::Beside,
     hub::{Status, Stream, Subscription},
-    media::{self, AudioPacket, Tracks, VideoStep},
+    media::{self, AudioPacket, Level, Tracks, VideoStep},
     session::{Feed, Output, server},
     wire::{SourceState, Text},
 };
@@ -34,6 +34,15 @@ impl Share {
         Self {
             status: stream.status(),
             subscription: Subscription::new(stream, want),
+            news: true,
+        }
+    }
+
+    /// Of one level of the picture alone.
+    pub(crate) fn of_level(stream: Arc<Stream>, level: Level) -> Self {
+        Self {
+            status: stream.status(),
+            subscription: Subscription::of_level(stream, level),
             news: true,
         }
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::head::put_message;
 use super::limits::{MAX_DEPTH, MAX_VALUES};
 use super::{
-    Answer, CloseCode, Command, Hello, Kind, ResumeSecret, RungInfo, SessionId, StreamName, Text,
-    WireError,
+    Answer, CloseCode, Command, Hello, Kind, LevelName, ResumeSecret, RungInfo, SessionId,
+    StreamName, Text, WireError,
 };
 
 /// What a client says.
@@ -45,6 +45,11 @@ pub enum ClientControl {
     },
     /// How it looks at the viewer.
     Report(Report),
+    /// To a publisher: these levels are wanted beside the best; in place of what was said before.
+    Levels {
+        /// At most so many as there are.
+        wanted: Vec<LevelName>,
+    },
     /// Asks something of the server itself. Answered by `answer`.
     Command(Command),
     /// The last message; the link is closed behind it.

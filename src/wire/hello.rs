@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::ident::{IdentError, decode};
-use super::{Resume, StreamName, Text};
+use super::{LevelName, Resume, StreamName, Text};
 use crate::media::{Role, TokenId};
 
 /// The first message of all.
@@ -101,6 +101,9 @@ pub struct PublishInfo {
     pub take_over: bool,
     /// The same on all links of one publisher, and nobody else's.
     pub key: PublisherKey,
+    /// This link is for one of the levels below the best picture alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<LevelName>,
 }
 
 /// Whoever has it is the publisher of a stream, over whatever link. 16 random bytes, base64url without padding on the

@@ -55,6 +55,7 @@ impl Hostile {
                 audio: false,
                 take_over: false,
                 key: PublisherKey::from_bytes([7; 16]),
+                level: None,
             }),
             ..Want::default()
         };
@@ -211,6 +212,7 @@ impl Hostile {
                     }
                     ClientControl::Goodbye { code, .. } => Said::Goodbye(code),
                     ClientControl::Unsubscribe
+                    | ClientControl::Levels { .. }
                     | ClientControl::Pong { .. }
                     | ClientControl::Report(_)
                     | ClientControl::Command(_)

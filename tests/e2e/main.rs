@@ -17,6 +17,7 @@ mod hostile_publishers;
 mod hostile_servers;
 mod hostile_viewers;
 mod knocking;
+mod levels;
 mod marks;
 mod moving;
 mod pipes;

@@ -312,6 +312,7 @@ async fn an_open_server_lets_anybody_watch_and_nobody_publish() {
             audio: false,
             take_over: false,
             key: PublisherKey::from_bytes([1; 16]),
+            level: None,
         }),
         ..Want::default()
     };

@@ -23,6 +23,8 @@ pub(super) struct View {
     every: u64,
     /// A frame of the current level was given up for one of the next.
     given_up: bool,
+    /// Every picture is of this level, whatever is wished.
+    pinned: Option<Level>,
     /// The first picture is one of the coarsest level, unless the best one has at most so many bytes.
     ahead: Option<usize>,
     /// Where the frames come from.
@@ -48,6 +50,7 @@ impl View {
             ladder,
             every: 1,
             given_up: false,
+            pinned: None,
             ahead: None,
             current: Want::new(&stream, Level::Full),
             next: None,
@@ -55,8 +58,21 @@ impl View {
         }
     }
 
+    /// Somebody who takes all pictures of one level, or none: below the one step there is another, on which it is too much.
+    pub(super) fn of_level(stream: Arc<Stream>, level: Level) -> Self {
+        let current = Want::new(&stream, level);
+        Self {
+            pinned: Some(level),
+            current,
+            ..Self::new(stream)
+        }
+    }
+
     /// How many steps there are; 1 before the source's first picture.
     pub(super) fn steps(&self) -> usize {
+        if self.pinned.is_some() {
+            return 2;
+        }
         self.ladder.as_ref().map_or(1, Ladder::steps)
     }
 
@@ -69,6 +85,9 @@ impl View {
 
     /// Begins with a coarse picture, if the best one has more than `bytes`; that is next then.
     pub(super) fn ahead(&mut self, bytes: usize) {
+        if self.pinned.is_some() {
+            return;
+        }
         self.ahead = Some(bytes);
         self.ladder = self.stream.lately().ladder;
         self.turn();
@@ -179,6 +198,9 @@ impl View {
 
     /// Wants what the step says.
     fn turn(&mut self) {
+        if self.pinned.is_some() {
+            return;
+        }
         let Step { level, every } = self.ladder.map_or(Step::BEST, |l| l.step(self.step));
         self.every = every.into();
         if self.ahead.is_some()

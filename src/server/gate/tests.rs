@@ -166,6 +166,7 @@ fn a_publisher_gets_no_name_that_its_token_is_not_for() {
             audio: true,
             take_over: false,
             key: PublisherKey::from_bytes([3; 16]),
+            level: None,
         });
         let proof = secret.prove(&CHANNEL, Role::Publish, name);
         hello.token.as_mut().unwrap().proof = Proof::from_bytes(proof);

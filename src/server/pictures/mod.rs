@@ -9,7 +9,7 @@ mod tests;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -34,9 +34,14 @@ pub(super) fn code(ingest: &Ingest, filler: &Filler, inlet: &VideoInlet) {
     };
     let mut coder = Coder::new(settings, ingest.max_fps.map(Pace::new), filler.clone());
     filler.on_demand(inlet.waker());
+    let mut skipped = 0;
     loop {
         match inlet.recv(coder.patience()) {
-            Ok(frame) => coder.take(frame, now()),
+            Ok(frame) => {
+                let before = std::mem::replace(&mut skipped, inlet.skipped());
+                filler.skip(skipped - before);
+                coder.take(frame, now());
+            }
             Err(Empty::Woken) => coder.make(now()),
             Err(Empty::TimedOut) => coder.rest(now()),
             Err(Empty::Closed) => break,
@@ -65,8 +70,8 @@ pub(in crate::server) struct Settings {
 pub(in crate::server) struct Coder {
     settings: Settings,
     filler: Filler,
-    /// Others make the best one.
-    below: bool,
+    /// Others make the best one, and some of those below it.
+    below: Option<Supply>,
     pace: Option<Pace>,
     /// Left out for the pace; it is the picture that stays if no other follows.
     left_out: Option<VideoFrame>,
@@ -96,7 +101,7 @@ impl Coder {
         Self {
             settings,
             filler,
-            below: false,
+            below: None,
             pace,
             left_out: None,
             ladder: None,
@@ -109,19 +114,24 @@ impl Coder {
         }
     }
 
-    /// One that makes the levels below the best of pictures which somebody else has coded.
-    pub(in crate::server) fn below(settings: Settings, filler: Filler) -> Self {
+    /// One that makes those levels below the best that nobody supplies, of pictures which somebody else has coded.
+    pub(in crate::server) fn below(settings: Settings, filler: Filler, supply: Supply) -> Self {
         Self {
-            below: true,
+            below: Some(supply),
             ..Self::new(settings, None, filler)
         }
     }
 
-    /// Whether any level below the best is wanted.
-    pub(in crate::server) fn is_wanted_below(filler: &Filler) -> bool {
-        Level::ALL
-            .into_iter()
-            .any(|level| level != Level::Full && filler.is_wanted(level))
+    /// Whether any level is wanted that is made here.
+    pub(in crate::server) fn is_wanted(&self) -> bool {
+        let mut levels = Level::ALL.into_iter();
+        levels.any(|level| self.is_made_here(level) && self.filler.is_wanted(level))
+    }
+
+    fn is_made_here(&self, level: Level) -> bool {
+        self.below
+            .as_ref()
+            .is_none_or(|supply| level != Level::Full && !supply.has(level))
     }
 
     /// A picture has come.
@@ -214,7 +224,9 @@ impl Coder {
             .into_iter()
             .any(|level| self.filler.is_wanted(level));
         for level in Level::ALL {
-            if self.below && level == Level::Full {
+            if !self.is_made_here(level) {
+                // What others supply stays.
+                self.makers[level.index()].rest(now);
                 continue;
             }
             // While nobody is there the best one is made for the next who comes.
@@ -265,6 +277,22 @@ impl Coder {
                 }
             }
         }
+    }
+}
+
+/// Which levels somebody else supplies, told from one thread to another.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct Supply(Arc<[AtomicBool; Level::COUNT]>);
+
+impl Supply {
+    /// Whether that one comes from elsewhere.
+    pub(in crate::server) fn has(&self, level: Level) -> bool {
+        self.0[level.index()].load(Ordering::SeqCst)
+    }
+
+    /// It does from now on, or does no longer. Whether that is news.
+    pub(in crate::server) fn set(&self, level: Level, is_there: bool) -> bool {
+        self.0[level.index()].swap(is_there, Ordering::SeqCst) != is_there
     }
 }
 

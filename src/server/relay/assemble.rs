@@ -7,17 +7,18 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::captures::{Captures, Of};
 use super::order::Order;
 use super::thrift::Thrift;
+use super::times::{Clocks, Times};
 use crate::hub::Filler;
-use crate::media::{AudioPacket, Cell, CellIndex, Frame, Level, MediaTime, Rung, RungId};
+use crate::media::{AudioPacket, Cell, CellIndex, Frame, Level, MediaTime, Rung, RungId, Size};
 use crate::session::client::Event;
 use crate::wire::limits::MAX_RUNGS;
 
-/// Puts together what is published. Everything is bounded, whatever comes.
+/// Puts together what is published, of one level. Everything is bounded, whatever comes.
 #[derive(Debug)]
 pub(super) struct Assembler {
+    level: Level,
     filler: Filler,
     /// The next rung's name, shared by all streams of the server.
     names: Arc<AtomicU32>,
@@ -25,11 +26,11 @@ pub(super) struct Assembler {
     rungs: VecDeque<(Arc<Rung>, Option<Arc<Rung>>)>,
     /// The picture of the rung that comes now.
     picture: Option<Picture>,
-    captures: Captures,
+    times: Times,
     order: Order,
     thrift: Thrift,
-    /// The number of the frame to come: what comes of it in the meantime is counted with it.
-    number: Option<u64>,
+    /// The number of the frame that was passed on last.
+    last: u64,
     /// Bytes of cells that came.
     came: u64,
 }
@@ -76,26 +77,24 @@ pub(super) enum Breach {
     TooLarge,
 }
 
-/// What the time is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
-    pub(super) now: Instant,
-    pub(super) ours: MediaTime,
-    /// The publisher's, as far as it is known.
-    pub(super) theirs: Option<MediaTime>,
-}
-
 impl Assembler {
-    pub(super) fn new(filler: Filler, names: Arc<AtomicU32>, now: Instant) -> Self {
+    /// Of this level; the best one's has the sound.
+    pub(super) fn new(
+        level: Level,
+        (filler, times): (Filler, Times),
+        names: Arc<AtomicU32>,
+        now: Instant,
+    ) -> Self {
         Self {
+            level,
             filler,
             names,
             rungs: VecDeque::new(),
             picture: None,
-            captures: Captures::new(now),
+            times,
             order: Order::default(),
             thrift: Thrift::new(now),
-            number: None,
+            last: 0,
             came: 0,
         }
     }
@@ -105,7 +104,7 @@ impl Assembler {
         self.rungs.clear();
         self.picture = None;
         self.order = Order::default();
-        self.captures.forget();
+        self.times.anew();
     }
 
     /// Takes what came; gives the frame that is complete by it.
@@ -244,31 +243,52 @@ impl Assembler {
             return Ok(None);
         }
         // All cells are looked at, so it is paid for, whether anything comes of it or not. What came stays for the next.
-        let count = picture.cells.len();
+        let (count, size) = (picture.cells.len(), picture.rung.size());
         if !self.thrift.affords(count, clocks.now) {
             return Ok(None);
         }
-        let filler = &self.filler;
-        let number = *self.number.get_or_insert_with(|| filler.next_frame());
+        let Some((number, capture)) = self.name(frame, capture, size, clocks) else {
+            return Ok(None);
+        };
         let Some(picture) = &mut self.picture else {
             return Ok(None);
         };
         picture.frame = Some(frame);
-        picture.settle(frame, number, came)?;
+        picture.settle(frame, (self.last, number), came)?;
         if picture.lacking > 0 {
             return Ok(None);
         }
-        self.number = None;
-        self.captures.learn(clocks.theirs, clocks.ours, clocks.now);
-        let capture = self.captures.ours(Of::Picture, capture, clocks.ours);
+        self.last = number;
+        if self.level == Level::Full {
+            self.times.passed(number, size, clocks.now);
+        }
         let frame = Arc::new(Frame {
             number,
             capture,
             rung: Arc::clone(&picture.rung),
             cells: picture.cells.iter().map(|held| held.cell.clone()).collect(),
         });
-        self.filler.push_frame(Level::Full, Arc::clone(&frame));
+        self.filler.push_frame(self.level, Arc::clone(&frame));
         Ok(Some(frame))
+    }
+
+    /// What number and time a frame has here; none where it is not what the level's pictures are, or comes too late.
+    fn name(
+        &self,
+        frame: u64,
+        capture: MediaTime,
+        size: Size,
+        clocks: Clocks,
+    ) -> Option<(u64, MediaTime)> {
+        if self.level == Level::Full {
+            return Some(self.times.best(frame, capture, clocks));
+        }
+        let (named, best) = self.times.below(frame, capture, clocks)?;
+        let mut halved = best;
+        for _ in 0..self.level.halvings() {
+            halved = halved.half().ok()?;
+        }
+        (size == halved && named.0 > self.last).then_some(named)
     }
 
     fn sounds(&mut self, clocks: Clocks) {
@@ -280,8 +300,7 @@ impl Assembler {
                 }
                 self.filler.next_sound();
             }
-            self.captures.learn(clocks.theirs, clocks.ours, clocks.now);
-            let capture = self.captures.ours(Of::Sound, packet.capture, clocks.ours);
+            let capture = self.times.sound(packet.capture, clocks);
             self.filler.push_sound(AudioPacket {
                 seq: self.filler.next_sound(),
                 capture,
@@ -294,7 +313,8 @@ impl Assembler {
 
 impl Picture {
     /// What came of this frame, and of those before, is the picture from now on; of the last ones nothing more comes.
-    fn settle(&mut self, frame: u64, number: u64, came: u64) -> Result<(), Breach> {
+    /// All that came after the frame `last`, which was passed on, is of `number`.
+    fn settle(&mut self, frame: u64, (last, number): (u64, u64), came: u64) -> Result<(), Breach> {
         while self
             .coming
             .front()
@@ -321,6 +341,9 @@ impl Picture {
         }
         // One that has outlived those with which it came must not keep their memory.
         for held in &mut self.cells {
+            if held.cell.version > last {
+                held.cell.version = number;
+            }
             if held.since.is_some_and(|since| came - since > SHARED) {
                 held.cell.bytes = Bytes::copy_from_slice(&held.cell.bytes);
                 held.since = None;

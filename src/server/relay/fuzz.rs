@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::assemble::{Assembler, Clocks};
+use super::assemble::Assembler;
+use super::times::{Clocks, Times};
 use crate::hub::Stream;
 use crate::media::{
-    AudioCodec, AudioPacket, Grid, MediaTime, Rung, RungId, RungKind, Size, Tracks,
+    AudioCodec, AudioPacket, Grid, Level, MediaTime, Rung, RungId, RungKind, Size, Tracks,
 };
 use crate::session::client::Event;
 use crate::timeline::Limits;
 
-/// Four bytes are an event and some time. Whatever the sequence: what becomes a frame is whole, and newer than the one
-/// before in number and, or at least not older, in time; nothing is of the future.
+/// Four bytes are an event, of one of two levels, and some time. Whatever the sequence: what becomes a frame is whole, and
+/// newer than the one before of its level in number and, or at least not older, in time; of the same number are frames of
+/// the same time; nothing is of the future.
 ///
 /// # Panics
 /// Where that is not so.
@@ -30,8 +32,16 @@ pub fn fuzz_relay(data: &[u8]) {
         Stream::new("cam", tracks, Limits::default()),
         Instant::now(),
     );
-    let mut assembler = Assembler::new(stream.open(), Arc::new(AtomicU32::new(1)), start);
-    let (mut passed, mut last) = (Duration::from_secs(3600), (0, MediaTime::ZERO));
+    let filler = stream.open();
+    let (times, names) = (
+        Times::new(filler.clone(), start),
+        Arc::new(AtomicU32::new(1)),
+    );
+    let mut assemblers = [Level::Full, Level::FullCoarse].map(|level| {
+        let fills = (filler.clone(), times.clone());
+        Assembler::new(level, fills, Arc::clone(&names), start)
+    });
+    let (mut passed, mut last) = (Duration::from_secs(3600), [(0, MediaTime::ZERO); 2]);
     let (chunks, _) = data.as_chunks::<4>();
     for [kind, a, b, c] in chunks.iter().copied() {
         passed += Duration::from_millis(u64::from(kind >> 4));
@@ -45,12 +55,16 @@ pub fn fuzz_relay(data: &[u8]) {
         let (name, frame) = (RungId::from(a & 3), u64::from(b));
         let capture = MediaTime::from_micros(wild.rotate_left(u32::from(c)));
         let event = match kind & 7 {
+            // Then another publisher's links are there.
             0 => {
-                assembler.anew();
+                assemblers[0].anew();
+                let fills = (filler.clone(), times.clone());
+                let names = Arc::clone(&names);
+                assemblers[1] = Assembler::new(Level::FullCoarse, fills, names, start + passed);
                 continue;
             }
             1 => {
-                assembler.tick(clocks);
+                assemblers[0].tick(clocks);
                 continue;
             }
             2 => match rung(name, b) {
@@ -78,14 +92,17 @@ pub fn fuzz_relay(data: &[u8]) {
                 bytes: Bytes::from_static(b"sound"),
             }),
         };
-        let Ok(Some(frame)) = assembler.take(event, clocks) else {
+        let at = usize::from(kind >> 3 & 1);
+        let Ok(Some(frame)) = assemblers[at].take(event, clocks) else {
             continue;
         };
         assert_eq!(frame.cells.len(), frame.rung.cells());
         assert!(frame.cells.iter().all(|cell| !cell.bytes.is_empty()));
         assert!(frame.cells.iter().all(|cell| cell.version <= frame.number));
-        assert!(frame.number > last.0 && frame.capture >= last.1 && frame.capture <= ours);
-        last = (frame.number, frame.capture);
+        let [mine, other] = [last[at], last[1 - at]];
+        assert!(frame.number > mine.0 && frame.capture >= mine.1 && frame.capture <= ours);
+        assert!(frame.number != other.0 || frame.capture == other.1);
+        last[at] = (frame.number, frame.capture);
     }
 }
 

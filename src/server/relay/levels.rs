@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::codec::{join, jpeg_size};
 use crate::hub::Filler;
 use crate::media::{Frame, Image};
-use crate::server::pictures::{Coder, Settings};
+use crate::server::pictures::{Coder, Settings, Supply};
 
 /// Takes the newest picture at its own pace. Dropped, it ends.
 #[derive(Debug)]
@@ -87,13 +87,19 @@ impl Drop for Turn<'_> {
 
 impl Levels {
     /// Starts the thread; a server that has none left goes on without the lower levels.
-    pub(super) fn start(settings: Settings, filler: Filler, turns: Arc<Turns>) -> Option<Self> {
+    pub(super) fn start(
+        settings: Settings,
+        (filler, supply): (Filler, Supply),
+        turns: Arc<Turns>,
+    ) -> Option<Self> {
         let slot = Arc::new(Slot::default());
         let theirs = Arc::clone(&slot);
         let work = move || {
             let stream = filler.stream().name().to_owned();
             filler.on_demand(Waker::from(Arc::clone(&theirs)));
-            let worker = AssertUnwindSafe(|| Worker::new(settings, &filler, turns).run(&theirs));
+            let worker = AssertUnwindSafe(|| {
+                Worker::new(settings, (&filler, supply), turns).run(&theirs);
+            });
             if catch_unwind(worker).is_err() {
                 warn!(
                     stream,
@@ -172,10 +178,10 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(settings: Settings, filler: &'a Filler, turns: Arc<Turns>) -> Self {
+    fn new(settings: Settings, (filler, supply): (&'a Filler, Supply), turns: Arc<Turns>) -> Self {
         Self {
             filler,
-            coder: Coder::below(settings, filler.clone()),
+            coder: Coder::below(settings, filler.clone(), supply),
             turns,
             newest: None,
             given: None,
@@ -218,7 +224,7 @@ impl<'a> Worker<'a> {
     }
 
     fn make(&mut self) {
-        if !Coder::is_wanted_below(self.filler) {
+        if !self.coder.is_wanted() {
             self.coder.make(now());
             return;
         }

@@ -4,6 +4,7 @@
 //! viewers see that he is gone and go on when he is back.
 
 mod assemble;
+mod below;
 mod captures;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
@@ -13,6 +14,7 @@ mod pair;
 mod receiver;
 mod side;
 mod thrift;
+mod times;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,7 +35,7 @@ use super::gate::{Gate, Pass};
 use super::{Notices, pictures};
 use crate::drive::Lane;
 use crate::hub::{Hub, Stream};
-use crate::media::{TokenId, Tracks};
+use crate::media::{Level, TokenId, Tracks};
 use crate::timeline::Limits;
 use crate::transport::{Kind, door::Seat};
 use crate::wire::{CloseCode, PublishInfo, PublisherKey};
@@ -92,6 +94,8 @@ pub(super) struct Arrival {
     pub(super) addr: SocketAddr,
     /// Which publisher's.
     pub(super) publisher: u64,
+    /// It is for this level below the best alone.
+    pub(super) level: Option<Level>,
     /// By what right he publishes.
     pub(super) pass: Pass,
     pub(super) rights: Rights,
@@ -104,6 +108,7 @@ pub(super) type Rights = (Option<OwnedSemaphorePermit>, Option<Arc<Seat>>);
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) publisher: u64,
+    pub(super) level: Option<Level>,
     pub(super) links: mpsc::Sender<Arrival>,
 }
 
@@ -192,6 +197,19 @@ impl Relays {
             return Err((CloseCode::Misbehaved, words));
         }
         let mut entries = self.entries();
+        if let Some(level) = info.level {
+            let level = level.level().ok_or_else(|| {
+                let words = "this server knows no such level of a picture".to_owned();
+                (CloseCode::Incompatible, words)
+            })?;
+            return entries
+                .get(name)
+                .and_then(|entry| entry.beside(info, token, level))
+                .ok_or_else(|| {
+                    let words = format!("nobody publishes '{name}' with that key now");
+                    (CloseCode::NoSuchStream, words)
+                });
+        }
         if let Some(entry) = entries.get_mut(name) {
             let (had, said) = (entry.key.as_bytes(), info.key.as_bytes());
             if verify_slices_are_equal(had, said).is_err() {
@@ -360,8 +378,19 @@ impl Entry {
     fn ticket(&self) -> Ticket {
         Ticket {
             publisher: self.publisher,
+            level: None,
             links: self.links.clone(),
         }
+    }
+
+    /// The same for a link beside those over which the best picture comes, where this is who publishes that.
+    fn beside(&self, info: &PublishInfo, token: Option<TokenId>, level: Level) -> Option<Ticket> {
+        let (has, said) = (self.key.as_bytes(), info.key.as_bytes());
+        let is_his = verify_slices_are_equal(has, said).is_ok() && self.token == token;
+        (is_his && self.presence().links > 0).then(|| Ticket {
+            level: Some(level),
+            ..self.ticket()
+        })
     }
 
     fn presence(&self) -> MutexGuard<'_, Presence> {

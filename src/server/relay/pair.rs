@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::Rights;
-use super::assemble::Clocks;
 use super::side::SideOf;
 use super::thrift::Allowance;
+use super::times::Clocks;
 use crate::config::AGENT;
 use crate::drive::Turn;
 use crate::links::moves::{self, Moves};
 use crate::links::{Merge, place};
-use crate::media::{MediaTime, Tracks};
+use crate::media::{LevelSet, MediaTime, Tracks};
 use crate::server::gate::{Gate, Pass, Record};
 use crate::session::CloseReason;
 use crate::session::client::{Event, Session, Want};
@@ -31,6 +31,8 @@ pub(super) struct Pair {
     /// It was more.
     too_much: bool,
     moves: Option<Moves>,
+    /// Which levels he is asked for beside the best.
+    levels: LevelSet,
     merge: Merge,
     /// What came, yet to be put together.
     came: Vec<Event>,
@@ -60,6 +62,7 @@ impl Pair {
             allowances: Default::default(),
             too_much: false,
             moves: None,
+            levels: LevelSet::NONE,
             merge: Merge::default(),
             came: Vec::new(),
             heard: None,
@@ -83,6 +86,9 @@ impl Pair {
             session.with_datagrams();
         }
         session.linked(now);
+        if self.levels != LevelSet::NONE && pass.max_bps().is_none() {
+            session.levels(self.levels);
+        }
         self.allowances[place(carrier)].set(pass.max_bps(), now);
         self.too_much = false;
         self.sides[place(carrier)] = Some(Side {
@@ -112,6 +118,16 @@ impl Pair {
             ..Want::default()
         };
         Session::new(want, now)
+    }
+
+    /// These levels are wanted beside the best. A token that has a rate is for one picture alone.
+    pub(super) fn levels(&mut self, wanted: LevelSet) {
+        self.levels = wanted;
+        for side in self.sides.iter_mut().flatten() {
+            if side.pass.max_bps().is_none() {
+                side.session.levels(wanted);
+            }
+        }
     }
 
     /// Somebody watches from now on.

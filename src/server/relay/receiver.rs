@@ -7,21 +7,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
-use tracing::{info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info, warn};
 
 use super::assemble::Assembler;
+use super::below::{Side, Wishes, hand_back};
 use super::levels::Levels;
 use super::pair::Pair;
 use super::side::Parting;
-use super::{Arrival, Presence, Publisher, Settings};
+use super::times::Times;
+use super::{Arrival, Presence, Publisher, Rights, Settings};
 use crate::drive::{self, Drained, Lane};
 use crate::hub::{Filler, Stream};
 use crate::links::{Lanes, moves};
-use crate::media::SourceState;
+use crate::media::{Level, LevelSet, SourceState};
 use crate::server::Notice;
+use crate::server::gate::Pass;
 use crate::server::peer::why;
-use crate::session::client::{Event, Session};
-use crate::transport::Carrier;
+use crate::server::pictures::Supply;
+use crate::session::client::{Event, Session, Want};
+use crate::transport::{Carrier, Kind};
 use crate::trust::Tokens;
 use crate::wire::{self, CloseCode, StreamName};
 
@@ -53,10 +58,44 @@ pub(super) struct Receiver {
 /// What there is while somebody watches.
 struct Filling {
     filler: Filler,
+    times: Times,
     assembler: Assembler,
     levels: Option<Levels>,
+    /// Which levels the publisher makes, and which he is asked for.
+    supply: Supply,
+    wishes: Wishes,
+    /// Ends the links that bring them.
+    below: [Option<CancellationToken>; Level::COUNT],
     /// Since when nobody does.
     unwatched: Option<Instant>,
+}
+
+impl Filling {
+    /// The publisher makes none of the levels below the best any more.
+    fn end_below(&mut self) {
+        for level in Level::ALL {
+            self.end_level(level);
+        }
+    }
+
+    fn end_level(&mut self, level: Level) {
+        if let Some(side) = self.below[level.index()].take() {
+            side.cancel();
+            hand_back(level, &self.filler, &self.supply);
+        }
+    }
+
+    /// Which levels are wanted.
+    fn wanted(&self) -> LevelSet {
+        let is_wanted = |level: &Level| self.filler.is_wanted(*level);
+        Level::ALL.into_iter().filter(is_wanted).collect()
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.end_below();
+    }
 }
 
 impl Receiver {
@@ -114,6 +153,7 @@ impl Receiver {
             let mut deadline = self.drain();
             let assembled = self.assemble(Instant::now());
             deadline = earliest(deadline, assembled);
+            self.wish(Instant::now());
             self.report(Instant::now());
             if self.lanes.is_empty() && (self.stopping || self.is_forgotten(Instant::now())) {
                 break;
@@ -179,14 +219,21 @@ impl Receiver {
         let filler = self.stream.open();
         let pictures = self.settings.pictures.clone();
         let names = Arc::clone(&pictures.rungs);
+        let supply = Supply::default();
         let levels = self.stream.tracks().video.then(|| {
             let turns = Arc::clone(&self.settings.turns);
-            Levels::start(pictures, filler.clone(), turns)
+            Levels::start(pictures, (filler.clone(), supply.clone()), turns)
         });
+        let times = Times::new(filler.clone(), now);
+        let fills = (filler.clone(), times.clone());
         self.filling = Some(Filling {
-            assembler: Assembler::new(filler.clone(), names, now),
+            assembler: Assembler::new(Level::Full, fills, names, now),
             filler,
+            times,
             levels: levels.flatten(),
+            supply,
+            wishes: Wishes::default(),
+            below: Default::default(),
             unwatched: None,
         });
         if self.lanes.is_empty() {
@@ -196,8 +243,19 @@ impl Receiver {
         }
     }
 
+    /// Tells the publisher which levels are wanted, where that has changed.
+    fn wish(&mut self, now: Instant) {
+        if let Some(filling) = &mut self.filling {
+            let wanted = filling.wanted();
+            if let Some(asked) = filling.wishes.look(wanted, now) {
+                self.pair.levels(asked);
+            }
+        }
+    }
+
     fn rest(&mut self) {
         self.filling = None;
+        self.pair.levels(LevelSet::NONE);
         self.pair.rest();
         self.stream.close();
         info!("nobody watches: the publisher rests");
@@ -238,6 +296,9 @@ impl Receiver {
             return;
         }
         self.gone = Some(now);
+        if let Some(filling) = &mut self.filling {
+            filling.end_below();
+        }
         self.tell_lost();
         let reason = self.pair.last_words().map(|reason| why(&reason));
         if let Some((transport, addr)) = over {
@@ -310,11 +371,16 @@ impl Receiver {
             kind,
             addr,
             publisher,
+            level,
             pass,
             rights,
         } = arrival;
         let carrier = kind.carrier();
         lane.turned();
+        if let Some(level) = level {
+            self.brings(level, (lane, kind), publisher, (pass, rights), now);
+            return;
+        }
         self.presence().expected = None;
         if publisher < self.publisher || self.stopping {
             // Another has taken his place meanwhile.
@@ -333,6 +399,7 @@ impl Receiver {
                 }
             }
             if let Some(filling) = &mut self.filling {
+                filling.end_below();
                 filling.assembler.anew();
             }
             self.publisher = publisher;
@@ -356,6 +423,45 @@ impl Receiver {
                 reason: None,
             });
         }
+    }
+
+    /// A link is there that brings a level below the best, if that is still wanted, and of the publisher who is there.
+    fn brings(
+        &mut self,
+        level: Level,
+        (lane, kind): (Lane, Kind),
+        publisher: u64,
+        (pass, rights): (Pass, Rights),
+        now: Instant,
+    ) {
+        let welcome = publisher == self.publisher && self.pair.links() > 0 && !self.stopping;
+        let free = pass.max_bps().is_none() && self.settings.gate.over(&pass).is_none();
+        let filling = self.filling.as_mut().filter(|filling| {
+            welcome && free && level != Level::Full && filling.wishes.asked().has(level)
+        });
+        let Some(filling) = filling else {
+            let session = Session::new(Want::default(), now);
+            self.part(lane, Some(session), CloseCode::Done, now);
+            return;
+        };
+        filling.end_level(level);
+        let stop = self.settings.stop.child_token();
+        filling.below[level.index()] = Some(stop.clone());
+        let (filler, times) = (filling.filler.clone(), filling.times.clone());
+        let names = Arc::clone(&self.settings.pictures.rungs);
+        let assembler = Assembler::new(level, (filler.clone(), times.clone()), names, now);
+        let mut side = Side::new(
+            level,
+            (kind, self.pair.stream().clone()),
+            assembler,
+            (filler, times, filling.supply.clone()),
+            (stop, rights),
+            (self.settings.pictures.epoch, now),
+        );
+        let work = async move {
+            drive::go_on(lane, &mut side).await;
+        };
+        self.partings.spawn(work.in_current_span());
     }
 
     /// Says goodbye on a link that is not used any more.

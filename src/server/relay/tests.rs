@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Access;
 use crate::hub::{Status, Subscription};
 use crate::media::SourceState;
+use crate::wire::LevelName;
 
 #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
 fn now() -> Instant {
@@ -38,6 +39,7 @@ fn info(name: &str, key: u8, take_over: bool) -> PublishInfo {
         audio: true,
         take_over,
         key: PublisherKey::from_bytes([key; 16]),
+        level: None,
     }
 }
 
@@ -105,6 +107,44 @@ async fn a_name_is_free_when_its_publisher_is_gone_or_answers_nothing() {
     let later = t0 + ALIVE;
     let next = relays.knock(&info("cam", 3, false), token(1), later);
     assert_eq!(next.unwrap().publisher, 3);
+}
+
+#[tokio::test]
+async fn a_link_for_a_level_is_of_whoever_publishes_the_best_picture_now() {
+    let (relays, t0) = (relays(8), now());
+    let level = |name: &str, key, level| PublishInfo {
+        level: Some(level),
+        ..info(name, key, false)
+    };
+    let half = level("cam", 1, LevelName::Half);
+    let knocked = relays.knock(&half, token(1), t0);
+    assert_eq!(code(knocked), Some(CloseCode::NoSuchStream));
+    assert!(relays.entries().is_empty(), "it begins no stream");
+    relays.knock(&info("cam", 1, false), token(1), t0).unwrap();
+    let knocked = relays.knock(&half, token(1), t0);
+    assert_eq!(
+        code(knocked),
+        Some(CloseCode::NoSuchStream),
+        "not there yet"
+    );
+    is_there(&relays, "cam", t0);
+    let ticket = relays.knock(&half, token(1), t0).unwrap();
+    assert_eq!((ticket.publisher, ticket.level), (1, Some(Level::Half)));
+    for (info, token) in [
+        (level("cam", 2, LevelName::Half), token(1)),
+        (level("cam", 1, LevelName::Half), token(2)),
+        (level("door", 1, LevelName::Half), token(1)),
+    ] {
+        let knocked = relays.knock(&info, token, t0);
+        assert_eq!(code(knocked), Some(CloseCode::NoSuchStream), "{info:?}");
+    }
+    let knocked = relays.knock(&level("cam", 1, LevelName::Unknown), token(1), t0);
+    assert_eq!(code(knocked), Some(CloseCode::Incompatible));
+    assert!(
+        !relays.entries()["cam"]
+            .presence()
+            .is_expected(t0 + ALIVE / 2)
+    );
 }
 
 #[tokio::test]

@@ -19,10 +19,11 @@ use self::receive::Receiver;
 use super::clock::Clock;
 use super::core::Core;
 use super::{CloseReason, Misbehaviour, Output, SessionError};
-use crate::media::MediaTime;
+use crate::media::{LevelSet, MediaTime};
 use crate::wire::limits::{MAX_LISTED_STREAMS, PROTOCOL_VERSION};
 use crate::wire::{
-    ClientControl, CloseCode, Command, Hello, Kind, Message, Raw, Report, ServerControl, StreamName,
+    ClientControl, CloseCode, Command, Hello, Kind, LevelName, Message, Raw, Report, ServerControl,
+    StreamName,
 };
 
 pub use event::{Event, Want, Welcome};
@@ -45,6 +46,8 @@ pub struct Session {
     /// The last one that the server asked with.
     pong: Option<u64>,
     report: Option<Report>,
+    /// What the other side of a turned link is to be told, once.
+    levels: Option<LevelSet>,
     acks: Acks,
     /// On a link with datagrams.
     datagrams: bool,
@@ -116,6 +119,7 @@ impl Session {
             asked: None,
             pong: None,
             report: None,
+            levels: None,
             acks: Acks::new(now),
             datagrams: false,
             mail: Mail::default(),
@@ -210,6 +214,11 @@ impl Session {
     /// Tells the server how it looks here, about once a second; of several that wait only the last is told.
     pub const fn report(&mut self, report: Report) {
         self.report = Some(report);
+    }
+
+    /// Tells a publisher which levels are wanted beside the best; of several that wait only the last is told.
+    pub const fn levels(&mut self, wanted: LevelSet) {
+        self.levels = Some(wanted);
     }
 
     /// The next thing to do; `out` is what the link has yet to write.
@@ -454,6 +463,12 @@ impl Session {
             && let Some(command) = self.commands.pop_front()
         {
             return Some(ClientControl::Command(command));
+        }
+        if self.is_welcome()
+            && let Some(wanted) = self.levels.take()
+        {
+            let wanted = wanted.iter().filter_map(LevelName::of).collect();
+            return Some(ClientControl::Levels { wanted });
         }
         if let Some(id) = self.pong.take() {
             return Some(ClientControl::Pong { id });

@@ -1,6 +1,6 @@
 //! What a server's session is told at its start, and what it tells.
 
-use crate::media::Pattern;
+use crate::media::{LevelSet, Pattern};
 use crate::session::CloseReason;
 use crate::wire::{Command, Hello, Report, ResumeSecret, SessionId, StreamInfo, StreamName, Text};
 
@@ -47,6 +47,8 @@ pub enum Event {
         /// How many there are.
         steps: usize,
     },
+    /// It would have these levels beside the best, if it can.
+    Levels(LevelSet),
     /// It asks something of the server; to be [answered](super::Session::answered), at once or later.
     Command(Command),
     /// It says how it looks there.

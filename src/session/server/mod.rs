@@ -246,6 +246,7 @@ impl Session {
                 | ClientControl::Ping { .. }
                 | ClientControl::Pong { .. }
                 | ClientControl::Report(_)
+                | ClientControl::Levels { .. }
                 | ClientControl::Command(_)
                 | ClientControl::Unknown => Err(Misbehaviour::NoHello.into()),
             };
@@ -278,6 +279,15 @@ impl Session {
                     *last = report;
                 } else {
                     self.core.tell(Event::Report(report));
+                }
+            }
+            ClientControl::Levels { wanted } => {
+                let wanted = wanted.iter().filter_map(|name| name.level()).collect();
+                // As with reports.
+                if let Some(Event::Levels(last)) = self.core.last_event() {
+                    *last = wanted;
+                } else {
+                    self.core.tell(Event::Levels(wanted));
                 }
             }
             ClientControl::Command(command) => self.command(command)?,

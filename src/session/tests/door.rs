@@ -99,6 +99,7 @@ fn the_first_words_can_be_said_for_several_links_each_with_its_own_proof() {
             audio: false,
             take_over: true,
             key: PublisherKey::from_bytes([3; 16]),
+            level: None,
         }),
         ..want(None)
     };

@@ -21,6 +21,7 @@ use tunnelcast::{
     client::Connected,
     config::{Inspected, PUBLISHED, Publish, Serve, Through},
     error::Error,
+    media::LevelSet,
     publish::{self, News, Outside},
     transport::race::Ways,
     trust::Link,
@@ -51,6 +52,7 @@ pub(crate) fn publish(server: &TestServer, name: &str, video: &str) -> (Publish,
         quality: None,
         max_fps: None,
         max_bitrate: None,
+        levels: true,
         limits: PUBLISHED,
         linger: Duration::from_millis(100),
         ways: Ways::All,
@@ -154,6 +156,15 @@ impl TestPublisher {
         loop {
             if let News::Switched(switched) = self.news().await.unwrap() {
                 return (switched.from, switched.to);
+            }
+        }
+    }
+
+    /// Waits until other levels below the best picture are sent; which.
+    pub(crate) async fn levels(&mut self) -> LevelSet {
+        loop {
+            if let News::Levels(sent) = self.news().await.unwrap() {
+                return sent;
             }
         }
     }

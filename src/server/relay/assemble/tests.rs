@@ -59,7 +59,9 @@ impl Bench {
             audio: true,
         };
         let (stream, start) = (Stream::new("cam", tracks, Limits::default()), start());
-        let assembler = Assembler::new(stream.open(), Arc::new(AtomicU32::new(70)), start);
+        let filler = stream.open();
+        let fills = (filler.clone(), Times::new(filler, start));
+        let assembler = Assembler::new(Level::Full, fills, Arc::new(AtomicU32::new(70)), start);
         Self {
             stream,
             assembler,
