@@ -9,7 +9,7 @@ use tunnelcast::media::{AudioCodec, AudioPacket, MediaTime, Role};
 use tunnelcast::trust::Secret;
 use tunnelcast::wire::{
     Ack, Answer, Arrivals, CellPart, ClientControl, CloseCode, Coding, Command, Deframer, Hello,
-    Message, Moment, Proof, PublishInfo, PublisherKey, Report, ResumeSecret, RungInfo,
+    LevelName, Message, Moment, Proof, PublishInfo, PublisherKey, Report, ResumeSecret, RungInfo,
     ServerControl, SessionId, Settled, SourceState, StreamInfo, StreamName, Text, TokenProof,
     ViewerStatus,
 };
@@ -121,6 +121,12 @@ fn examples() -> Vec<(&'static str, Said)> {
                 arg: Text::new("7"),
                 from: 0,
             })),
+        ),
+        (
+            "levels",
+            Said::Client(ClientControl::Levels {
+                wanted: vec![LevelName::Half, LevelName::Quarter],
+            }),
         ),
         (
             "answer",

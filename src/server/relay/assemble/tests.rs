@@ -316,3 +316,51 @@ fn cells_of_frames_that_were_not_passed_on_weigh_with_the_one_that_is() {
     assert!(next.number > whole.number);
     assert!(next.cells.iter().all(|cell| cell.version == next.number));
 }
+
+#[test]
+fn frames_of_a_level_have_the_numbers_of_the_best_and_are_as_large_as_they_should_be() {
+    let mut bench = Bench::new();
+    bench.take(Event::Rung(rung(5)));
+    let names = Arc::new(AtomicU32::new(90));
+    let fills = || {
+        (
+            bench.assembler.filler.clone(),
+            bench.assembler.times.clone(),
+        )
+    };
+    let (same, half) = (fills(), fills());
+    let start = bench.start;
+    let mut same = Assembler::new(Level::FullCoarse, same, Arc::clone(&names), start);
+    let mut half = Assembler::new(Level::Half, half, names, start);
+    let take = |assembler: &mut Assembler, now: Duration, frame| {
+        let ours = MediaTime::from_duration(now);
+        let clocks = Clocks {
+            now: start + now,
+            ours,
+            theirs: None,
+        };
+        for event in [
+            Event::Rung(rung(5)),
+            cells(5, frame, &ALL),
+            end(5, frame, 7),
+        ] {
+            if let Some(frame) = assembler.take(event, clocks).unwrap() {
+                return Some((frame.number, frame.capture));
+            }
+        }
+        None
+    };
+    assert_eq!(take(&mut same, bench.now, 1), None, "of what picture?");
+    let best = bench.frame(5, 1, &ALL).unwrap();
+    let now = bench.now + Duration::from_millis(40);
+    assert_eq!(take(&mut same, now, 1), Some((best.number, best.capture)));
+    assert_eq!(take(&mut same, now, 1), None, "once");
+    assert_eq!(take(&mut half, now, 1), None, "it is too large for half");
+    let newest = |level| {
+        bench
+            .stream
+            .look(|all| all.newest_frame(level).map(|it| it.number))
+    };
+    assert_eq!(newest(Level::FullCoarse), Some(best.number));
+    assert_eq!(newest(Level::Half), None);
+}
