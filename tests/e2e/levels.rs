@@ -120,6 +120,23 @@ async fn what_a_viewer_on_a_slow_line_needs_is_made_by_the_publisher_until_his_l
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_way_is_that_a_publisher_has_a_level_goes_the_same_way() {
+    for kind in [Kind::Quic, Kind::Http] {
+        let server = coarse_server().await;
+        let (mut config, link) = source(&server);
+        config.ways = Ways::Only(kind);
+        let mut publisher = TestPublisher::start(config);
+        assert_eq!(publisher.connected().await.transport, kind.name());
+        let line = Relay::start(&link, THIN).await;
+        let mut slow = Raw::connect(&line.link(&link)).await;
+        let theirs = made_by(&mut slow, Maker::Publisher).await;
+        println!("{kind}: {:?}", theirs.rung.size());
+        publisher.stop().await;
+        server.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_with_a_rate_sends_one_picture() {
     let server = coarse_server().await;
     let (mut config, link) = source(&server);

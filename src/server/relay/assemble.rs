@@ -203,6 +203,7 @@ impl Assembler {
     ) -> Result<(), Breach> {
         let bytes: usize = cells.iter().map(|(_, bytes)| bytes.len()).sum();
         self.came = self.came.saturating_add(bytes as u64);
+        let most = self.most(MOST_COMING);
         let Some(picture) = self.picture(name, now) else {
             return Ok(());
         };
@@ -210,7 +211,7 @@ impl Assembler {
             return Ok(());
         }
         picture.weight += bytes + cells.len() * CELL_WEIGHT;
-        if picture.weight > MOST_COMING {
+        if picture.weight > most {
             return Err(Breach::Endless);
         }
         let cells = own(cells, bytes);
@@ -235,7 +236,7 @@ impl Assembler {
         capture: MediaTime,
         clocks: Clocks,
     ) -> Result<Option<Arc<Frame>>, Breach> {
-        let came = self.came;
+        let (came, most) = (self.came, self.most(MOST_HELD));
         let Some(picture) = self.picture(name, clocks.now) else {
             return Ok(None);
         };
@@ -254,7 +255,10 @@ impl Assembler {
             return Ok(None);
         };
         picture.frame = Some(frame);
-        picture.settle(frame, (self.last, number), came)?;
+        picture.settle(frame, (self.last, number), came);
+        if picture.held > most {
+            return Err(Breach::TooLarge);
+        }
         if picture.lacking > 0 {
             return Ok(None);
         }
@@ -270,6 +274,11 @@ impl Assembler {
         });
         self.filler.push_frame(self.level, Arc::clone(&frame));
         Ok(Some(frame))
+    }
+
+    /// Of this level: each has about half of what the one above has, or less.
+    const fn most(&self, of_the_best: usize) -> usize {
+        of_the_best >> self.level.index()
     }
 
     /// What number and time a frame has here; none where it is not what the level's pictures are, or comes too late.
@@ -314,7 +323,7 @@ impl Assembler {
 impl Picture {
     /// What came of this frame, and of those before, is the picture from now on; of the last ones nothing more comes.
     /// All that came after the frame `last`, which was passed on, is of `number`.
-    fn settle(&mut self, frame: u64, (last, number): (u64, u64), came: u64) -> Result<(), Breach> {
+    fn settle(&mut self, frame: u64, (last, number): (u64, u64), came: u64) {
         while self
             .coming
             .front()
@@ -349,10 +358,6 @@ impl Picture {
                 held.since = None;
             }
         }
-        if self.held > MOST_HELD {
-            return Err(Breach::TooLarge);
-        }
-        Ok(())
     }
 }
 

@@ -339,11 +339,7 @@ fn frames_of_a_level_have_the_numbers_of_the_best_and_are_as_large_as_they_shoul
             ours,
             theirs: None,
         };
-        for event in [
-            Event::Rung(rung(5)),
-            cells(5, frame, &ALL),
-            end(5, frame, 7),
-        ] {
+        for event in [Event::Rung(rung(5)), cells(5, frame, ALL), end(5, frame, 7)] {
             if let Some(frame) = assembler.take(event, clocks).unwrap() {
                 return Some((frame.number, frame.capture));
             }
@@ -351,7 +347,7 @@ fn frames_of_a_level_have_the_numbers_of_the_best_and_are_as_large_as_they_shoul
         None
     };
     assert_eq!(take(&mut same, bench.now, 1), None, "of what picture?");
-    let best = bench.frame(5, 1, &ALL).unwrap();
+    let best = bench.frame(5, 1, ALL).unwrap();
     let now = bench.now + Duration::from_millis(40);
     assert_eq!(take(&mut same, now, 1), Some((best.number, best.capture)));
     assert_eq!(take(&mut same, now, 1), None, "once");
