@@ -258,11 +258,10 @@ impl Links {
         let taken = *self.taken.borrow();
         let until = loop {
             match self.levels.poll(&taken, now) {
-                below::Output::Dial(level) => {
-                    if let Some(dial) = self.dialling(Carrier::Tcp, Some(level)) {
-                        self.levels.dial(level, self.stop.child_token(), dial);
-                    }
-                }
+                below::Output::Dial(level) => match self.dialling(Carrier::Tcp, Some(level)) {
+                    Some(dial) => self.levels.dial(level, self.stop.child_token(), dial),
+                    None => self.levels.lost(level, now),
+                },
                 below::Output::Drop(_) => {}
                 below::Output::Wait(until) => break until,
             }

@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--thin", default="1.5")
     parser.add_argument("--transport", default="tls")
     parser.add_argument("--video", default="testcard:1280x720@25")
-    parser.add_argument("--tcp", default="cubic")
+    parser.add_argument("--tcp", default="reno")
     parser.add_argument("rates", nargs="*", type=float, default=[8, 12, 20], metavar="MBIT")
     options = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))

@@ -22,25 +22,27 @@ use crate::session::{Output, SessionError};
 use crate::transport::Kind;
 use crate::wire::{CloseCode, LevelName, StreamName, Text};
 
-/// Which levels are asked for: at once when somebody wants one, and a while after nobody does.
+/// Which levels are asked for: those that somebody has wanted for a while, until a while after nobody does.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     asked: LevelSet,
-    /// When each was wanted last.
-    wanted: [Option<Instant>; Level::COUNT],
+    /// Since when each is wanted, and when it was wanted last.
+    wanted: [Option<(Instant, Instant)>; Level::COUNT],
 }
 
 impl Wishes {
     /// Somebody wants these; what is asked for from now on, where that is news.
     pub(super) fn look(&mut self, wanted: LevelSet, now: Instant) -> Option<LevelSet> {
-        for level in wanted.iter().filter(|level| *level != Level::Full) {
-            self.wanted[level.index()] = Some(now);
+        let mut asked = LevelSet::NONE;
+        for (level, known) in Level::ALL.into_iter().zip(&mut self.wanted).skip(1) {
+            known.take_if(|(_, last)| now.saturating_duration_since(*last) >= LINGER);
+            if wanted.has(level) {
+                let (since, _) = known.unwrap_or((now, now));
+                *known = Some((since, now));
+            }
+            let long = known.is_some_and(|(since, last)| last >= since + PATIENCE);
+            asked.set(level, long);
         }
-        let is_asked = |level: &Level| {
-            let last = self.wanted[level.index()];
-            last.is_some_and(|last| now.saturating_duration_since(last) < LINGER)
-        };
-        let asked = Level::ALL.into_iter().filter(is_asked).collect();
         (std::mem::replace(&mut self.asked, asked) != asked).then_some(asked)
     }
 
@@ -230,6 +232,8 @@ fn word(level: Level) -> &'static str {
     LevelName::of(level).map_or("full", LevelName::word)
 }
 
+/// A newcomer may want a small first picture, and no other.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A viewer's rate control goes to and fro; a publisher is not told of each turn.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long a link may stand without a frame.
@@ -247,28 +251,27 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_asked_for_at_once_and_until_a_while_after_nobody_wants_it() {
+    fn a_level_is_asked_for_that_is_wanted_for_a_while_and_until_a_while_after_nobody_wants_it() {
         let t0 = start();
         let at = |ms| t0 + Duration::from_millis(ms);
-        let mut wishes = Wishes::default();
         let set = |levels: &[Level]| levels.iter().copied().collect::<LevelSet>();
-        assert_eq!(wishes.look(set(&[Level::Full]), at(0)), None);
-        let half = set(&[Level::Half]);
-        assert_eq!(
-            wishes.look(set(&[Level::Full, Level::Half]), at(10)),
-            Some(half)
-        );
-        assert_eq!(wishes.look(half, at(1000)), None);
-        let both = set(&[Level::Half, Level::Quarter]);
-        assert_eq!(wishes.look(set(&[Level::Quarter]), at(2000)), Some(both));
-        assert_eq!(wishes.look(both, at(5000)), None);
-        assert_eq!(wishes.look(set(&[Level::Quarter]), at(9999)), None);
-        let quarter = set(&[Level::Quarter]);
+        let (none, half) = (LevelSet::NONE, set(&[Level::Half]));
+        let (quarter, both) = (set(&[Level::Quarter]), set(&[Level::Half, Level::Quarter]));
+        let mut wishes = Wishes::default();
+        assert_eq!(wishes.look(set(&[Level::Full, Level::Half]), at(0)), None);
+        assert_eq!(wishes.look(half, at(1990)), None);
+        assert_eq!(wishes.look(half, at(2000)), Some(half));
+        assert_eq!(wishes.look(quarter, at(3000)), None);
+        assert_eq!(wishes.look(both, at(5000)), Some(both));
+        assert_eq!(wishes.look(quarter, at(9999)), None);
         assert_eq!(wishes.look(quarter, at(10_000)), Some(quarter));
-        assert_eq!(
-            wishes.look(LevelSet::NONE, at(15_000)),
-            Some(LevelSet::NONE)
-        );
-        assert_eq!(wishes.asked(), LevelSet::NONE);
+        assert_eq!(wishes.look(none, at(14_999)), None);
+        assert_eq!(wishes.look(none, at(15_000)), Some(none));
+        // Newcomers' first pictures, now and then.
+        for n in 0..9 {
+            assert_eq!(wishes.look(quarter, at(20_000 + n * 6000)), None);
+            assert_eq!(wishes.look(none, at(20_100 + n * 6000)), None);
+        }
+        assert_eq!(wishes.asked(), none);
     }
 }
