@@ -1,4 +1,4 @@
-//! A film whose pictures come in twos, the second milliseconds behind the first, over a line that loses datagrams, in
+//! A film whose pictures come in twos and threes, milliseconds behind each other, over a line that loses datagrams, in
 //! virtual time: both ends of a session, what the viewer holds of the picture, and when it is shown.
 
 use super::*;
@@ -9,12 +9,6 @@ use crate::timeline::Cursor;
 /// Microseconds from one capture to the next.
 const EVERY: u64 = 40_000;
 
-/// The first of two comes so late after its capture, the second at once.
-const LATE: u64 = 32_000;
-
-/// So long after its capture a picture is shown.
-const HOLD: u64 = 110_000;
-
 /// One way, in microseconds.
 const WAY: u64 = 5_000;
 
@@ -23,6 +17,33 @@ const BYTE: u64 = 160;
 
 /// Bytes of a datagram.
 const ROOM: usize = 1200;
+
+/// How it goes.
+struct Case {
+    seed: u64,
+    /// Of 1000 datagrams, either way.
+    loss: u64,
+    /// Of 1000 datagrams, which come 7 ms behind their turn.
+    overtaken: u64,
+    /// How late after their captures pictures come, in turn, in microseconds.
+    late: &'static [u64],
+    /// So long after its capture a picture is shown.
+    hold: u64,
+}
+
+const TWOS: Case = Case {
+    seed: 0x2545_f491_4f6c_dd1d,
+    loss: 0,
+    overtaken: 0,
+    late: &[32_000, 0],
+    hold: 110_000,
+};
+
+const THREES: Case = Case {
+    late: &[64_000, 32_000, 0],
+    hold: 150_000,
+    ..TWOS
+};
 
 /// A small generator of numbers (Marsaglia's xorshift64), so that every run is the same.
 struct Random(u64);
@@ -83,9 +104,19 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn send(&mut self, datagram: Bytes, at: u64) {
+    fn send(&mut self, datagram: Bytes, at: u64, case: &Case, random: &mut Random) {
+        if random.below(1000) < case.loss {
+            return;
+        }
         self.free = self.free.max(at) + datagram.len() as u64 * BYTE / 1000;
-        self.datagrams.push_back((self.free + WAY, datagram));
+        let late = if random.below(1000) < case.overtaken {
+            7_000
+        } else {
+            0
+        };
+        let due = self.free + WAY + late;
+        let place = self.datagrams.partition_point(|(other, _)| *other <= due);
+        self.datagrams.insert(place, (due, datagram));
     }
 
     fn arrived(pipe: &mut VecDeque<(u64, Bytes)>, at: u64) -> Option<Bytes> {
@@ -132,10 +163,10 @@ fn frame(number: u64, before: Option<&Frame>, rung: &Arc<Rung>, random: &mut Ran
     }
 }
 
-/// Watches for 20 s while so many of 1000 datagrams are lost, either way.
-fn watch(loss: u64) -> Seen {
+/// Watches for 20 s.
+fn watch(case: &Case) -> Seen {
     let epoch = start();
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random(case.seed);
     let mut server = server::Session::new(offer(), epoch, epoch).with_datagrams(epoch);
     let mut client = client::Session::new(want(Some("cam")), epoch);
     client.with_datagrams();
@@ -152,7 +183,7 @@ fn watch(loss: u64) -> Seen {
     for ms in 0..20_000 {
         let (at, now) = (ms * 1000, epoch + Duration::from_millis(ms));
         let number = filmed.len() as u64 + 1;
-        let late = if number % 2 == 1 { LATE } else { 0 };
+        let late = case.late[filmed.len() % case.late.len()];
         if at >= number * EVERY + late {
             let before = filmed.last().map(|frame| &**frame);
             let next = Arc::new(frame(number, before, &rung, &mut random));
@@ -176,9 +207,7 @@ fn watch(loss: u64) -> Seen {
                 Output::Idle(_) => {
                     while server.datagram(now, &mut film, ROOM, &mut out) {
                         let datagram = out.split().freeze();
-                        if random.below(1000) >= loss {
-                            down.send(datagram, at);
-                        }
+                        down.send(datagram, at, case, &mut random);
                     }
                     if !server.has_words() {
                         break;
@@ -220,11 +249,9 @@ fn watch(loss: u64) -> Seen {
         }
         while client.datagram(now, &mut out) {
             let datagram = out.split().freeze();
-            if random.below(1000) >= loss {
-                up.send(datagram, at);
-            }
+            up.send(datagram, at, case, &mut random);
         }
-        let playout = MediaTime::from_micros(at.saturating_sub(HOLD));
+        let playout = MediaTime::from_micros(at.saturating_sub(case.hold));
         if let Some(update) = video.due(Some(playout), now) {
             for (index, bytes) in update.cells {
                 canvas[index as usize] = bytes;
@@ -248,12 +275,33 @@ fn watch(loss: u64) -> Seen {
 }
 
 #[test]
-fn of_pictures_that_come_in_twos_each_is_shown_by_itself() {
-    for (loss, asked) in [(0, 0.995), (10, 0.99), (20, 0.98), (50, 0.95)] {
-        let seen = watch(loss);
-        let share = seen.share();
-        assert!(share >= asked, "{loss} of 1000 lost: {share} shown");
-        assert!(seen.shown.is_sorted_by(|before, next| before < next));
-        assert!(seen.amended.iter().all(|behind| *behind <= 3));
+fn of_pictures_that_come_in_twos_or_threes_each_is_shown_by_itself() {
+    for of in [TWOS, THREES] {
+        for (loss, asked) in [(0, 0.995), (10, 0.99), (20, 0.98), (50, 0.95)] {
+            let seen = watch(&Case { loss, ..of });
+            let (share, late) = (seen.share(), of.late.len());
+            println!("{loss} of 1000 lost, {late} at a time: {share} shown");
+            assert!(
+                share >= asked,
+                "{loss} of 1000 lost, {late} at a time: {share} shown"
+            );
+        }
+    }
+}
+
+#[test]
+fn whatever_is_lost_or_late_no_picture_is_shown_with_cells_of_another() {
+    for seed in 1..12 {
+        for of in [TWOS, THREES] {
+            let seen = watch(&Case {
+                seed,
+                loss: 100,
+                overtaken: 50,
+                ..of
+            });
+            assert!(seen.shown.is_sorted_by(|before, next| before < next));
+            assert!(seen.amended.iter().all(|behind| *behind < 3));
+            assert!(seen.share() > 0.5, "{}", seen.share());
+        }
     }
 }
