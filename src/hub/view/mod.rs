@@ -124,6 +124,7 @@ impl View {
             if let Some(next) = &mut self.next {
                 next.frames.mark_unchanged();
             }
+            // Where nothing is new, what did not come of earlier frames goes.
             if let Some(extent) = self.choose() {
                 self.cursor.aim(extent);
             }

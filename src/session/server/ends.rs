@@ -45,6 +45,11 @@ impl Ends {
         }
     }
 
+    /// What follows is of another rung.
+    pub(super) fn clear(&mut self) {
+        self.ended.clear();
+    }
+
     /// This did not come: what shows it has yet to end once more.
     pub(super) fn lost(&mut self, lost: &Lost) {
         self.ended

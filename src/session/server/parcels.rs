@@ -293,6 +293,8 @@ impl Parcels {
                 let whole = matches!(rung.kind, RungKind::Whole { .. });
                 self.rung = Some((rung.id, whole));
                 self.ledger.turn(rung.cells());
+                // On what the frames before depended is not known any more.
+                self.ends.clear();
                 self.rungs.push_back(RungInfo::of(rung));
                 Ok(())
             }
