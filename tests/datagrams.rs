@@ -416,6 +416,7 @@ impl World {
             | client::Event::Refused { .. }
             | client::Event::Rung(_)
             | client::Event::Source { .. }
+            | client::Event::LateEnd { .. }
             | client::Event::Answer(_) => {}
         }
     }

@@ -94,6 +94,7 @@ impl Asking {
             | Event::Rung(_)
             | Event::Cells { .. }
             | Event::FrameEnd { .. }
+            | Event::LateEnd { .. }
             | Event::Audio(_)
             | Event::Source { .. } => {}
         }

@@ -315,6 +315,7 @@ impl Viewer {
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Cells { .. }
+            | Event::LateEnd { .. }
             | Event::Source { .. }
             | Event::Answer(_)
             | Event::Closed(_) => {}
@@ -355,6 +356,7 @@ impl Viewer {
                 | Event::Rung(_)
                 | Event::Cells { .. }
                 | Event::FrameEnd { .. }
+                | Event::LateEnd { .. }
                 | Event::Audio(_)
                 | Event::Answer(_)
                 | Event::Closed(_),

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{Stream, view::View};
 use crate::{
-    media::{AudioPacket, CellIndex, Level, RungId, Tracks, VideoStep},
+    media::{AudioPacket, CellIndex, Level, MediaTime, RungId, Tracks, VideoStep},
     session::Feed,
 };
 
@@ -105,6 +105,12 @@ impl Feed for Subscription {
     fn lost(&mut self, rung: RungId, frame: u64, index: CellIndex) {
         if let Some(view) = &mut self.view {
             view.lost(rung, frame, index);
+        }
+    }
+
+    fn forget(&mut self, before: MediaTime) {
+        if let Some(view) = &mut self.view {
+            view.forget(before);
         }
     }
 

@@ -121,22 +121,26 @@ impl Pending {
         }
     }
 
+    /// `index`, which is nobody's, is that of this frame's cells from now on.
+    pub(super) fn enter(&self, index: &mut Index) {
+        for (place, held) in self.cells.iter().enumerate() {
+            index.set(held.cell, place);
+        }
+    }
+
     /// This frame's cells leave `index`: the next frame's may come.
     pub(super) fn leave(&self, index: &mut Index) {
         self.cells.iter().for_each(|held| index.clear(held.cell));
     }
 
-    /// This with what `earlier` has and this has not. `index` is nobody's.
+    /// This with what `earlier` has and this has not, or not as new. `index` is nobody's.
     pub(super) fn over(mut self, earlier: Self, index: &mut Index) -> Self {
         self.skipped += earlier.skipped + 1;
         if self.rung == earlier.rung {
-            for (place, held) in self.cells.iter().enumerate() {
-                index.set(held.cell, place);
-            }
-            let missing = |held: &&Held| index.place(held.cell).is_none();
-            for held in earlier.cells.iter().filter(missing) {
+            self.enter(index);
+            for held in &earlier.cells {
                 let bytes = &earlier.buffer[held.start..held.start + held.length];
-                self.append(held.cell, held.version, bytes);
+                self.put(held.cell, held.version, bytes, index);
             }
             self.leave(index);
         }

@@ -12,8 +12,9 @@ use crate::media::{CellIndex, MAX_CELLS, MediaTime, RungId};
 
 /// Holds the changes of one picture until they are due.
 ///
-/// Frames end in order; the cells of the one that is coming may come in any, and some of the next before its end: on
-/// a line that loses, the next is under way while something of this one is sent again.
+/// Cells may come in any order, and frames may end in another than they were filmed: on a line that loses, the next ones
+/// are under way, or whole, while something of this one is sent again. One that has ended is shown in its turn, unless it
+/// ends when a later one was shown; one that has not is in the next.
 ///
 /// Bounded by frames and bytes: beyond that the oldest changes are merged into the next ones, so that only moments
 /// are lost, never cells.
@@ -21,15 +22,16 @@ use crate::media::{CellIndex, MAX_CELLS, MediaTime, RungId};
 pub struct Video {
     /// Whole frames, oldest first.
     ready: VecDeque<Pending>,
-    /// The frame whose end has not come.
-    open: Option<Pending>,
-    /// Where the cells of `open` are; reused from frame to frame.
-    index: Index,
-    /// What has come of frames after that one, and where its cells are.
-    later: Option<Pending>,
-    later_index: Index,
-    /// The same for frames that are merged.
+    /// Frames whose end has not come, of one rung, oldest first, each with where its cells are.
+    open: VecDeque<(Pending, Index)>,
+    /// Reused from frame to frame.
+    spare: Vec<Index>,
+    /// Where the cells of frames are that are merged.
     merging: Index,
+    /// The newest whole frame that was to be painted: nothing older matters.
+    shown: Option<(RungId, u64)>,
+    /// The newest one that was merged before its end came: it has none any more.
+    endless: Option<(RungId, u64)>,
     /// Cells and bytes of the frame before.
     usual: (usize, usize),
     bytes: usize,
@@ -69,23 +71,14 @@ impl Video {
         cells: Vec<(CellIndex, Bytes)>,
         now: Instant,
     ) {
-        if self.open.as_ref().is_some_and(|open| open.rung != rung) {
-            // the other rung's picture will never be whole
-            self.forget_open();
+        self.turn(rung);
+        if self.is_shown(rung, frame) || self.is_ready(rung, frame) {
+            return;
         }
-        let is_later = |open: &Pending| open.frame < frame && !open.is_empty();
-        let (slot, index) = if self.open.as_ref().is_some_and(is_later) {
-            (&mut self.later, &mut self.later_index)
-        } else {
-            (&mut self.open, &mut self.index)
+        let at = self.place(rung, frame, capture, now);
+        let Some((open, index)) = self.open.get_mut(at) else {
+            return;
         };
-        let open = slot.get_or_insert_with(|| {
-            let mut open = Pending::new(rung, frame, capture, now);
-            open.reserve(self.usual);
-            open
-        });
-        open.frame = open.frame.max(frame);
-        open.capture = open.capture.max(capture);
         self.bytes -= open.bytes;
         for (cell, bytes) in cells {
             let total = self.bytes + open.bytes + bytes.len();
@@ -101,27 +94,21 @@ impl Video {
 
     /// All cells of a frame have come, with those of earlier frames that it shares.
     pub fn end(&mut self, rung: RungId, frame: u64, capture: MediaTime, now: Instant) {
-        if self.open.as_ref().is_some_and(|open| open.rung != rung) {
-            self.forget_open();
+        self.turn(rung);
+        let over = self.is_shown(rung, frame) || self.is_endless(rung, frame);
+        if over || self.is_ready(rung, frame) {
+            return;
         }
-        let mut whole = match self.take_open() {
-            Some(open) => open,
-            None => Pending::new(rung, frame, capture, now),
-        };
-        if self.open.as_ref().is_some_and(|next| next.frame <= frame)
-            && let Some(next) = self.take_open()
-        {
-            // What was taken for an earlier frame belonged to this one.
-            self.bytes -= whole.bytes + next.bytes;
-            let skipped = whole.skipped;
-            whole = next.over(whole, &mut self.merging);
-            whole.skipped = skipped;
-            self.bytes += whole.bytes;
+        let mut whole = match self.open.iter().position(|(open, _)| open.frame == frame) {
+            Some(at) => self.take_open(at),
+            None => None,
         }
-        whole.frame = whole.frame.max(frame);
+        .unwrap_or_else(|| Pending::new(rung, frame, capture, now));
         whole.capture = capture;
         self.usual = whole.fit();
-        self.ready.push_back(whole);
+        let later = |held: &&Pending| held.rung == rung && held.frame > frame;
+        let later = self.ready.iter().rev().take_while(later).count();
+        self.ready.insert(self.ready.len() - later, whole);
         self.shrink();
     }
 
@@ -139,6 +126,8 @@ impl Video {
                 break;
             };
             self.bytes -= next.bytes;
+            self.shown = Some((next.rung, next.frame));
+            let next = self.with_open(next);
             update = Some(match update {
                 Some(earlier) => next.over(earlier, &mut self.merging),
                 None => next,
@@ -146,12 +135,12 @@ impl Video {
         }
         let mut partial = false;
         if self.ready.is_empty()
-            && self.open.as_ref().is_some_and(|open| {
+            && self.open.front().is_some_and(|(open, _)| {
                 is_due(open.capture, playout)
                     && now.saturating_duration_since(open.since) >= Self::PATIENCE
                     && !open.is_empty()
             })
-            && let Some(open) = self.take_open()
+            && let Some(open) = self.take_open(0)
         {
             self.bytes -= open.bytes;
             partial = true;
@@ -172,8 +161,8 @@ impl Video {
 
     /// Whether enough has come for [`Self::ahead`].
     pub fn is_ahead(&self) -> bool {
-        let enough = |open: &Pending| open.len() >= WORTH_DECODING;
-        self.ready.is_empty() && self.open.as_ref().is_some_and(enough)
+        let enough = |(open, _): &(Pending, Index)| open.len() >= WORTH_DECODING;
+        self.ready.is_empty() && self.open.front().is_some_and(enough)
     }
 
     /// What has come of the frame that is to be shown next, if it would be shown now were it whole: to be decoded while
@@ -183,9 +172,9 @@ impl Video {
         if !self.is_ahead() {
             return None;
         }
-        let open = self.open.as_mut();
-        let open = open.filter(|open| is_due(open.capture, playout))?;
-        open.leave(&mut self.index);
+        let open = self.open.front_mut();
+        let (open, index) = open.filter(|(open, _)| is_due(open.capture, playout))?;
+        open.leave(index);
         let mut rest = Pending::new(open.rung, open.frame, open.capture, now);
         rest.since = open.since;
         rest.begun = true;
@@ -207,20 +196,12 @@ impl Video {
         let until = |capture: MediaTime| {
             playout.map_or(Duration::ZERO, |playout| capture.since(playout + EARLY))
         };
-        let ready = self.ready.front().map(|front| until(front.capture));
-        let open = self
-            .open
-            .as_ref()
-            .filter(|open| !open.is_empty())
-            .map(|open| {
-                let patience =
-                    Self::PATIENCE.saturating_sub(now.saturating_duration_since(open.since));
-                until(open.capture).max(patience)
-            });
-        match (ready, open) {
-            (Some(ready), Some(open)) => Some(ready.min(open)),
-            (ready, open) => ready.or(open),
+        if let Some(front) = self.ready.front() {
+            return Some(until(front.capture));
         }
+        let (open, _) = self.open.front().filter(|(open, _)| !open.is_empty())?;
+        let patience = Self::PATIENCE.saturating_sub(now.saturating_duration_since(open.since));
+        Some(until(open.capture).max(patience))
     }
 
     /// Drops all that waits: another server's picture begins.
@@ -228,6 +209,7 @@ impl Video {
         self.ready.clear();
         self.forget_open();
         self.bytes = 0;
+        (self.shown, self.endless) = (None, None);
     }
 
     /// Whole frames that wait.
@@ -273,17 +255,103 @@ impl Video {
         playout.filter(|_| self.bytes <= MAX_BYTES)
     }
 
-    /// The frame that is coming; the one after it takes its place.
-    fn take_open(&mut self) -> Option<Pending> {
-        let open = self.open.take()?;
-        open.leave(&mut self.index);
-        self.open = self.later.take();
-        std::mem::swap(&mut self.index, &mut self.later_index);
+    /// What comes from now on is of this rung: what has come of another one's picture will never be whole.
+    fn turn(&mut self, rung: RungId) {
+        if self.open.front().is_some_and(|(open, _)| open.rung != rung) {
+            self.forget_open();
+        }
+    }
+
+    /// Whether a later frame was to be painted.
+    fn is_shown(&self, rung: RungId, frame: u64) -> bool {
+        let shown = self.shown.filter(|(of, _)| *of == rung);
+        shown.is_some_and(|(_, newest)| frame < newest)
+    }
+
+    /// Whether this frame, or a later one, was merged before its end.
+    fn is_endless(&self, rung: RungId, frame: u64) -> bool {
+        let endless = self.endless.filter(|(of, _)| *of == rung);
+        endless.is_some_and(|(_, newest)| frame <= newest)
+    }
+
+    /// Whether this frame is whole, and waits.
+    fn is_ready(&self, rung: RungId, frame: u64) -> bool {
+        let mut newest = self.ready.iter().rev();
+        let not_older = |held: &&Pending| held.rung == rung && held.frame >= frame;
+        let found = newest.by_ref().take_while(not_older);
+        found.last().is_some_and(|held| held.frame == frame)
+    }
+
+    /// Where what has come of this frame is among those that have not ended.
+    fn place(&mut self, rung: RungId, frame: u64, capture: MediaTime, now: Instant) -> usize {
+        if self.is_endless(rung, frame) && !self.open.is_empty() {
+            // Others that need it have not ended either, and the first one's cells are older than theirs.
+            return 0;
+        }
+        let at = self.open.partition_point(|(open, _)| open.frame < frame);
+        if self
+            .open
+            .get(at)
+            .is_some_and(|(open, _)| open.frame == frame)
+        {
+            return at;
+        }
+        let mut open = Pending::new(rung, frame, capture, now);
+        open.reserve(self.usual);
+        let index = self.spare.pop().unwrap_or_default();
+        self.open.insert(at, (open, index));
+        if self.open.len() <= MOST_OPEN {
+            return at;
+        }
+        self.merge_open();
+        at.saturating_sub(1)
+    }
+
+    /// What has come of the oldest frame that has not ended belongs to the next one.
+    fn merge_open(&mut self) {
+        let Some(oldest) = self.take_open(0) else {
+            return;
+        };
+        self.endless = Some((oldest.rung, oldest.frame));
+        let Some(mut next) = self.take_open(0) else {
+            return;
+        };
+        self.bytes -= oldest.bytes + next.bytes;
+        let skipped = next.skipped;
+        next = next.over(oldest, &mut self.merging);
+        next.skipped = skipped;
+        self.bytes += next.bytes;
+        let mut index = self.spare.pop().unwrap_or_default();
+        next.enter(&mut index);
+        self.open.push_front((next, index));
+    }
+
+    /// This whole frame, with what has come of those before it that have not ended.
+    fn with_open(&mut self, mut whole: Pending) -> Pending {
+        let skipped = whole.skipped;
+        while self
+            .open
+            .front()
+            .is_some_and(|(open, _)| open.rung == whole.rung && open.frame < whole.frame)
+            && let Some(open) = self.take_open(0)
+        {
+            self.bytes -= open.bytes;
+            whole = whole.over(open, &mut self.merging);
+        }
+        whole.skipped = skipped;
+        whole
+    }
+
+    /// One of those that have not ended.
+    fn take_open(&mut self, at: usize) -> Option<Pending> {
+        let (open, mut index) = self.open.remove(at)?;
+        open.leave(&mut index);
+        self.spare.push(index);
         Some(open)
     }
 
     fn forget_open(&mut self) {
-        while let Some(open) = self.take_open() {
+        while let Some(open) = self.take_open(0) {
             self.bytes -= open.bytes;
         }
     }
@@ -298,6 +366,9 @@ const EARLY: Duration = Duration::from_millis(2);
 
 /// So many cells are decoded ahead: fewer are not worth the way there.
 const WORTH_DECODING: usize = 16;
+
+/// Frames of which something has come and that have not ended; of more, the oldest is merged into the next.
+const MOST_OPEN: usize = 8;
 
 /// 5 s at 60 frames a second.
 const MAX_FRAMES: usize = 300;

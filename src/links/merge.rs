@@ -17,6 +17,8 @@ pub(crate) struct Merge {
     sounds: Sounds,
     /// The newest frame that was complete.
     frame: Option<(RungId, u64)>,
+    /// The same when what is seen came over another way: of this and those before, all is there or not wanted.
+    before: Option<(RungId, u64)>,
     last_picture: Option<Instant>,
     last_sound: Option<Instant>,
 }
@@ -51,6 +53,7 @@ impl Merge {
             fetch: None,
             sounds: Sounds::default(),
             frame: None,
+            before: None,
             last_picture: None,
             last_sound: None,
         }
@@ -99,6 +102,7 @@ impl Merge {
     /// What comes over this way is seen from now on: first what was kept.
     pub(crate) fn arrive(&mut self, carrier: Carrier, now: Instant) -> Vec<Event> {
         self.active = carrier;
+        self.before = self.frame;
         let Some(fetch) = &mut self.fetch else {
             return Vec::new();
         };
@@ -163,16 +167,21 @@ impl Merge {
         None
     }
 
-    /// Leaves out what was seen: of a frame of the rung that is seen, and older, all is there.
+    /// Leaves out what was seen: of a frame of the rung that is seen, and older, all is there. Over one and the same way
+    /// a frame may end behind a later one.
     fn news(&mut self, event: Event, now: Instant) -> Option<Event> {
-        if let Event::Cells { rung, frame, .. } | Event::FrameEnd { rung, frame, .. } = &event
-            && self
-                .frame
-                .is_some_and(|(seen, last)| *frame <= last && *rung == seen)
+        let is_past = |that: Option<(RungId, u64)>, rung: RungId, frame: u64| {
+            that.is_some_and(|(seen, last)| frame <= last && rung == seen)
+        };
+        if let Event::Cells { rung, frame, .. } | Event::LateEnd { rung, frame, .. } = &event
+            && is_past(self.before, *rung, *frame)
         {
             return None;
         }
         if let Event::FrameEnd { rung, frame, .. } = &event {
+            if is_past(self.frame, *rung, *frame) {
+                return None;
+            }
             self.frame = Some((*rung, *frame));
             self.last_picture = Some(now);
         }
@@ -231,6 +240,14 @@ mod tests {
 
     fn end(frame: u64) -> Event {
         Event::FrameEnd {
+            rung: 1,
+            frame,
+            capture: MediaTime::ZERO,
+        }
+    }
+
+    fn late(frame: u64) -> Event {
+        Event::LateEnd {
             rung: 1,
             frame,
             capture: MediaTime::ZERO,
@@ -304,9 +321,20 @@ mod tests {
         for frame in [4, 5] {
             assert!(merge.take(Carrier::Tcp, cells(frame), now()).is_none());
             assert!(merge.take(Carrier::Tcp, end(frame), now()).is_none());
+            assert!(merge.take(Carrier::Tcp, late(frame), now()).is_none());
         }
         assert!(merge.take(Carrier::Tcp, end(6), now()).is_some());
         assert!(merge.take(Carrier::Udp, end(7), now()).is_none());
+    }
+
+    #[test]
+    fn over_one_way_a_frame_may_end_behind_the_next() {
+        let mut merge = Merge::new(Carrier::Udp);
+        assert!(merge.take(Carrier::Udp, cells(5), now()).is_some());
+        assert!(merge.take(Carrier::Udp, end(6), now()).is_some());
+        assert!(merge.take(Carrier::Udp, cells(5), now()).is_some());
+        assert!(merge.take(Carrier::Udp, late(5), now()).is_some());
+        assert!(merge.take(Carrier::Udp, end(6), now()).is_none());
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Playback {
                 rung,
                 frame,
                 capture,
+            }
+            | Event::LateEnd {
+                rung,
+                frame,
+                capture,
             } => {
                 let mut pictures = self.shared.pictures();
                 pictures.jitter.end(rung, frame, capture, now);

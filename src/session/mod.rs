@@ -24,7 +24,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::media::{AudioPacket, CellIndex, RungId, VideoStep};
+use crate::media::{AudioPacket, CellIndex, MediaTime, RungId, VideoStep};
 
 pub use ending::CloseReason;
 pub use error::{Feature, Misbehaviour, SessionError};
@@ -53,6 +53,10 @@ pub trait Feed {
 
     /// This cell, sent with that frame, did not come: the viewer lacks it.
     fn lost(&mut self, _rung: RungId, _frame: u64, _index: CellIndex) {}
+
+    /// Of a frame that ended nothing is worth sending again if the next one was captured before that time: that is
+    /// shown before it could come.
+    fn forget(&mut self, _before: MediaTime) {}
 
     /// How many steps there are from the best picture, step 0, to the coarsest and rarest one; at least 1.
     fn steps(&self) -> usize {

@@ -1,8 +1,9 @@
 //! One viewer's place: what he holds, and what he therefore gets next.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::media::{CellIndex, Extent, Frame, RungId, VideoStep};
+use crate::media::{CellIndex, Extent, Frame, MediaTime, RungId, VideoStep};
 
 /// A live cursor: which cells a viewer holds in which version, and the frame being sent to him.
 ///
@@ -19,11 +20,21 @@ pub struct Cursor {
     last: Option<u64>,
     /// The frame of which there was no more when it was looked at last, and how many cells there were.
     unfinished: Option<(u64, usize)>,
-    /// The frame that was sent to its end last, and what did not come of it or of those before.
-    ended: Option<Arc<Frame>>,
+    /// The frames that were sent to their end last, oldest first; at most [`MOST_ENDED`], one less while the next is
+    /// under way.
+    ended: VecDeque<Ended>,
+    /// The list of one that is forgotten, for the next.
+    spare: Vec<CellIndex>,
+}
+
+/// A frame that was sent to its end.
+#[derive(Debug)]
+struct Ended {
+    frame: Arc<Frame>,
+    /// What did not come, and the next frame shows it no more.
     amends: Vec<CellIndex>,
-    /// The end of that frame is to be told again.
-    amending: bool,
+    /// Its end is to be told again, behind those and what later frames show as well.
+    again: bool,
 }
 
 #[derive(Debug)]
@@ -57,8 +68,8 @@ impl Cursor {
         self.pass.as_ref().map_or(0, |pass| pass.left)
     }
 
-    /// A cell of `rung`, sent with `frame`, did not come. Of the frame under way it goes once more; of one before that
-    /// as it is in the frame that ended last, whose end is then told again: it is what the viewer waits for.
+    /// A cell of `rung`, sent with `frame`, did not come. Of the frame under way it goes once more; else for those that
+    /// ended and show it, whose ends are then told again: it is what the viewer waits for.
     pub fn lost(&mut self, rung: RungId, frame: u64, index: CellIndex) {
         let at = index as usize;
         if self.rung != Some(rung) {
@@ -67,8 +78,8 @@ impl Cursor {
         let (Some(held), Some(sent)) = (self.held.get_mut(at), self.sent.get(at)) else {
             return;
         };
-        // Unless a newer one went meanwhile, which is of no use to the frame that ended.
-        if *sent <= frame {
+        let is_newest = *sent <= frame;
+        if is_newest {
             if std::mem::take(held) == 0 {
                 return;
             }
@@ -76,9 +87,7 @@ impl Cursor {
             if let Some(pass) = &mut self.pass
                 && pass.extent.frame.number <= frame
             {
-                let cell = pass.extent.frame.cells.get(at);
-                pass.left += cell.map_or(0, |cell| cell.bytes.len());
-                pass.lacking.push(index);
+                pass.take_back(index);
                 return;
             }
             if begun {
@@ -86,51 +95,82 @@ impl Cursor {
                 return;
             }
         }
-        let Some(ended) = self.ended.as_ref().map(|ended| ended.number) else {
-            return;
-        };
-        let shown = *sent <= frame || *sent > ended;
-        if ended >= frame && shown {
-            self.amends.push(index);
-            self.amending = true;
-        }
-    }
-
-    /// Whether there is something to be made good.
-    pub const fn is_lacking(&self) -> bool {
-        self.amending
-    }
-
-    /// The next cell of the frame that ended last, for one that did not come; then its end.
-    fn amend(&mut self) -> Option<VideoStep> {
-        let frame = self.ended.as_ref()?;
-        let (rung, number, capture) = (frame.rung.id, frame.number, frame.capture);
-        while let Some(index) = self.amends.pop() {
-            let at = index as usize;
-            let (Some(cell), Some(held), Some(sent)) = (
-                frame.cells.get(at),
-                self.held.get_mut(at),
-                self.sent.get_mut(at),
-            ) else {
-                continue;
-            };
-            if *held == 0 {
-                *held = cell.version + 1;
-                *sent = number;
+        let mut newest = None;
+        for ended in &mut self.ended {
+            if ended.frame.number >= frame && shows(&ended.frame, at, frame) {
+                ended.again = true;
+                newest = Some(&mut ended.amends);
             }
-            return Some(VideoStep::Cell {
-                rung,
-                frame: number,
-                capture,
-                index,
-                bytes: cell.bytes.clone(),
-            });
         }
-        self.amending = false;
-        Some(VideoStep::End {
-            rung,
-            frame: number,
-            capture,
+        if let Some(amends) = newest {
+            amends.push(index);
+        } else if is_newest
+            && let Some(pass) = &mut self.pass
+            && shows(&pass.extent.frame, at, frame)
+        {
+            pass.take_back(index);
+        }
+    }
+
+    /// Whether there is something to be made good of the frame that ended last: that goes before the next one.
+    pub fn is_lacking(&self) -> bool {
+        self.ended.back().is_some_and(|last| last.again)
+    }
+
+    /// Forgets frames that are not shown any more, whatever is sent of them: the next one was captured before that time.
+    pub fn forget(&mut self, before: MediaTime) {
+        while let Some(next) = self.ended.get(1)
+            && next.frame.capture < before
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(mut oldest) = self.ended.pop_front() {
+            oldest.amends.clear();
+            self.spare = oldest.amends;
+        }
+    }
+
+    /// The next cell that did not come of a frame that ended, or behind the last its end. While a frame is under way
+    /// only what the last one that ended lacks goes before the rest of it.
+    ///
+    /// The newest frame's go first, and serve those before that show them too. So the end of each is behind all that
+    /// it lacks.
+    fn amend(&mut self) -> Option<VideoStep> {
+        let place = self.ended.iter().rposition(|ended| ended.again)?;
+        if self.pass.is_some() && place + 1 < self.ended.len() {
+            return None;
+        }
+        let ended = self.ended.get_mut(place)?;
+        let index = ended.amends.pop();
+        let Some(index) = index else {
+            ended.again = false;
+            let frame = &ended.frame;
+            return Some(VideoStep::End {
+                rung: frame.rung.id,
+                frame: frame.number,
+                capture: frame.capture,
+            });
+        };
+        let at = index as usize;
+        let cell = ended.frame.cells.get(at)?;
+        let (version, bytes) = (cell.version, cell.bytes.clone());
+        // Sent with the first of the frames that have it, it counts for all of them.
+        let mut frames = self.ended.iter().map(|ended| &ended.frame);
+        let frame = frames.find(|frame| frame.number >= version && shows(frame, at, version))?;
+        if let (Some(held), Some(sent)) = (self.held.get_mut(at), self.sent.get_mut(at))
+            && *sent <= frame.number
+        {
+            (*held, *sent) = (version + 1, frame.number);
+        }
+        Some(VideoStep::Cell {
+            rung: frame.rung.id,
+            frame: frame.number,
+            capture: frame.capture,
+            index,
+            bytes,
         })
     }
 
@@ -163,8 +203,10 @@ impl Cursor {
             self.rung = Some(frame.rung.id);
             self.held.clear();
             self.sent.clear();
-            self.amends.clear();
-            (self.ended, self.amending) = (None, false);
+            self.ended.clear();
+        }
+        while self.ended.len() >= MOST_ENDED {
+            self.forget_oldest();
         }
         self.held.resize(frame.cells.len(), 0);
         self.sent.resize(frame.cells.len(), 0);
@@ -199,9 +241,7 @@ impl Cursor {
     /// The next thing to send of the frame begun, taken as sent; `None` once it is at its end, or when there is no more
     /// of it yet.
     pub fn step(&mut self) -> Option<VideoStep> {
-        if self.amending
-            && let Some(step) = self.amend()
-        {
+        if let Some(step) = self.amend() {
             return Some(step);
         }
         let pass = self.pass.as_mut()?;
@@ -238,7 +278,13 @@ impl Cursor {
             self.pass = None;
             return None;
         }
-        self.ended = self.pass.take().map(|pass| pass.extent.frame);
+        if let Some(pass) = self.pass.take() {
+            self.ended.push_back(Ended {
+                frame: pass.extent.frame,
+                amends: std::mem::take(&mut self.spare),
+                again: false,
+            });
+        }
         Some(VideoStep::End {
             rung,
             frame: number,
@@ -247,200 +293,26 @@ impl Cursor {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::media::{Cell, Frame, Grid, MediaTime, Rung, RungKind, Size};
-
-    fn frame(rung: RungId, number: u64, versions: &[u64]) -> Arc<Frame> {
-        let grid = Grid::for_size(Size::new(160, 16).unwrap());
-        let rung = Arc::new(Rung {
-            id: rung,
-            source: None,
-            kind: RungKind::Cells {
-                grid,
-                header: Bytes::new(),
-            },
-        });
-        let cells = versions
-            .iter()
-            .map(|version| Cell {
-                version: *version,
-                bytes: Bytes::new(),
-            })
-            .collect();
-        Arc::new(Frame {
-            number,
-            capture: MediaTime::from_micros(number),
-            rung,
-            cells,
-        })
-    }
-
-    fn whole(rung: RungId, number: u64, versions: &[u64]) -> Extent {
-        Extent::whole(frame(rung, number, versions))
-    }
-
-    fn drain(cursor: &mut Cursor) -> Vec<String> {
-        let mut steps = Vec::new();
-        while let Some(step) = cursor.step() {
-            steps.push(match step {
-                VideoStep::Rung(rung) => format!("rung {}", rung.id),
-                VideoStep::Cell { frame, index, .. } => format!("{index}@{frame}"),
-                VideoStep::End { frame, .. } => format!("end {frame}"),
-            });
-        }
-        steps
-    }
-
-    #[test]
-    fn a_newcomer_gets_the_rung_and_every_cell_in_raster_order() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 7, &[3, 7, 5]));
-        assert_eq!(drain(&mut cursor), ["rung 1", "0@7", "1@7", "2@7", "end 7"]);
-        assert!(cursor.is_free());
-    }
-
-    #[test]
-    fn only_cells_whose_version_changed_are_sent_again() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 7, &[7, 7, 7]));
-        drain(&mut cursor);
-        cursor.aim(whole(1, 9, &[7, 9, 7]));
-        assert_eq!(drain(&mut cursor), ["1@9", "end 9"]);
-        cursor.aim(whole(1, 10, &[7, 9, 7]));
-        assert_eq!(drain(&mut cursor), ["end 10"]);
-    }
-
-    #[test]
-    fn the_cell_that_was_sent_longest_ago_goes_first() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        drain(&mut cursor);
-        cursor.aim(whole(1, 2, &[2, 1, 1]));
-        drain(&mut cursor);
-        cursor.aim(whole(1, 3, &[3, 3, 3]));
-        assert_eq!(drain(&mut cursor), ["1@3", "2@3", "0@3", "end 3"]);
-    }
-
-    #[test]
-    fn another_rung_is_announced_and_lacks_every_cell() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1]));
-        drain(&mut cursor);
-        cursor.aim(whole(2, 2, &[1, 1, 1]));
-        assert_eq!(drain(&mut cursor), ["rung 2", "0@2", "1@2", "2@2", "end 2"]);
-    }
-
-    #[test]
-    fn a_frame_given_up_midway_leaves_its_unsent_cells_lacking() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        cursor.step();
-        cursor.step();
-        cursor.aim(whole(1, 2, &[1, 1, 1]));
-        assert_eq!(drain(&mut cursor), ["1@2", "2@2", "end 2"]);
-    }
-
-    #[test]
-    fn the_first_cells_go_before_the_last_are_made_and_none_goes_twice() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        drain(&mut cursor);
-        let part = |number, versions: &[u64], cells| Extent {
-            frame: frame(1, number, versions),
-            cells,
-        };
-        cursor.aim(part(2, &[2, 1, 1], 1));
-        assert_eq!(drain(&mut cursor), ["0@2"]);
-        assert!(cursor.is_free() && cursor.is_unfinished());
-        assert!(!cursor.goes_on_with(&part(2, &[2, 1, 1], 1)));
-        let rest = whole(1, 2, &[2, 2, 1]);
-        assert!(cursor.goes_on_with(&rest));
-        cursor.aim(rest);
-        assert_eq!(drain(&mut cursor), ["1@2", "end 2"]);
-        assert!(!cursor.is_unfinished());
-    }
-
-    #[test]
-    fn a_cell_that_is_not_made_yet_is_not_sent_as_it_was_before() {
-        let mut cursor = Cursor::new();
-        cursor.aim(Extent {
-            frame: frame(1, 5, &[5, 4]),
-            cells: 1,
-        });
-        assert_eq!(drain(&mut cursor), ["rung 1", "0@5"]);
-        let next = whole(1, 6, &[6, 6]);
-        assert!(cursor.goes_on_with(&next));
-        cursor.aim(next);
-        assert_eq!(drain(&mut cursor), ["1@6", "0@6", "end 6"]);
-    }
-
-    #[test]
-    fn what_did_not_come_of_the_frame_under_way_goes_once_more_with_it() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        cursor.step();
-        cursor.step();
-        cursor.lost(1, 1, 0);
-        assert_eq!(drain(&mut cursor), ["0@1", "1@1", "2@1", "end 1"]);
-    }
-
-    #[test]
-    fn what_did_not_come_of_a_frame_that_ended_completes_it_though_the_next_is_under_way() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        drain(&mut cursor);
-        cursor.aim(whole(1, 2, &[2, 1, 2]));
-        cursor.step();
-        cursor.lost(1, 1, 1);
-        cursor.lost(1, 1, 2);
-        cursor.lost(2, 1, 0);
-        cursor.lost(1, 1, 9);
-        assert_eq!(drain(&mut cursor), ["2@1", "1@1", "end 1", "2@2", "end 2"]);
-        assert!(!cursor.is_lacking());
-    }
-
-    #[test]
-    fn what_did_not_come_goes_once_more_while_nothing_is_new() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1]));
-        drain(&mut cursor);
-        cursor.lost(1, 1, 1);
-        cursor.lost(1, 1, 1);
-        assert!(cursor.is_free() && cursor.is_lacking());
-        assert_eq!(drain(&mut cursor), ["1@1", "end 1"]);
-        assert_eq!(drain(&mut cursor), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_did_not_come_of_an_unfinished_frame_comes_with_its_rest() {
-        let mut cursor = Cursor::new();
-        cursor.aim(Extent {
-            frame: frame(1, 5, &[5, 5, 5]),
-            cells: 2,
-        });
-        drain(&mut cursor);
-        cursor.lost(1, 5, 0);
-        assert!(!cursor.is_lacking());
-        cursor.aim(whole(1, 5, &[5, 5, 5]));
-        assert_eq!(drain(&mut cursor), ["2@5", "0@5", "end 5"]);
-    }
-
-    #[test]
-    fn a_frame_is_given_up_for_one_of_another_rung_and_nothing_stays_unannounced() {
-        let mut cursor = Cursor::new();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        assert_eq!(cursor.left(), 0);
-        cursor.give_up();
-        cursor.aim(whole(1, 1, &[1, 1, 1]));
-        assert!(matches!(cursor.step(), Some(VideoStep::Rung(_))));
-        assert!(matches!(cursor.step(), Some(VideoStep::Cell { .. })));
-        cursor.give_up();
-        assert!(cursor.is_free());
-        cursor.aim(whole(2, 1, &[1]));
-        assert_eq!(drain(&mut cursor), ["rung 2", "0@1", "end 1"]);
+impl Pass {
+    /// A cell that was sent, or need not have been, goes once more.
+    fn take_back(&mut self, index: CellIndex) {
+        let cell = self.extent.frame.cells.get(index as usize);
+        self.left += cell.map_or(0, |cell| cell.bytes.len());
+        self.lacking.push(index);
     }
 }
+
+/// Whether this frame has that cell as it was with an earlier one, or the same.
+fn shows(frame: &Frame, at: usize, earlier: u64) -> bool {
+    frame
+        .cells
+        .get(at)
+        .is_some_and(|cell| cell.version <= earlier)
+}
+
+/// Frames that ended and are remembered. A film's pictures come in twos and threes, some milliseconds after each other:
+/// when it is known what did not come of the first, the next ones are sent. More would be too late to be shown.
+const MOST_ENDED: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,7 @@ async fn play(viewer: &mut Raw, frames: u64) -> Got {
             | Event::Rung(_)
             | Event::Cells { .. }
             | Event::Source { .. }
+            | Event::LateEnd { .. }
             | Event::Answer(_) => {}
         }
     }

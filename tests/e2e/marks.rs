@@ -98,6 +98,7 @@ async fn head_and_foot_of_every_picture_are_of_one_moment_on_a_line_that_is_too_
             | Event::Refused { .. }
             | Event::Audio(_)
             | Event::Source { .. }
+            | Event::LateEnd { .. }
             | Event::Answer(_) => {}
         }
     }

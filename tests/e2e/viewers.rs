@@ -77,6 +77,7 @@ async fn who_wants_no_sound_or_no_picture_is_sent_none() {
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Source { .. }
+            | Event::LateEnd { .. }
             | Event::Answer(_) => {}
         }
     }
@@ -93,6 +94,7 @@ async fn who_wants_no_sound_or_no_picture_is_sent_none() {
             | Event::Rung(_)
             | Event::Cells { .. }
             | Event::Source { .. }
+            | Event::LateEnd { .. }
             | Event::Answer(_) => {}
         }
     }

@@ -310,6 +310,7 @@ impl World {
             client::Event::Audio(packet) => self.sounds.push(packet.seq),
             client::Event::Welcome(_)
             | client::Event::Unsubscribed
+            | client::Event::LateEnd { .. }
             | client::Event::Answer(_)
             | client::Event::Rung(_)
             | client::Event::Cells { .. }

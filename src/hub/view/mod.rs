@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     hub::{Ladder, Step, Stream, stream::Lately},
-    media::{CellIndex, Extent, Level, RungId, VideoStep},
+    media::{CellIndex, Extent, Level, MediaTime, RungId, VideoStep},
     timeline::Cursor,
 };
 
@@ -103,6 +103,11 @@ impl View {
         self.cursor.lost(rung, frame, index);
     }
 
+    /// Frames before one that was captured before that time are not amended any more.
+    pub(super) fn forget(&mut self, before: MediaTime) {
+        self.cursor.forget(before);
+    }
+
     /// Gives up the frame that was begun if the next is of another level.
     pub(super) fn give_up(&mut self) -> bool {
         let gives_up =
@@ -138,8 +143,10 @@ impl View {
             if let Some(next) = &mut self.next {
                 next.frames.mark_unchanged();
             }
-            let extent = self.choose()?;
-            self.cursor.aim(extent);
+            // Where nothing is new, what did not come of earlier frames goes.
+            if let Some(extent) = self.choose() {
+                self.cursor.aim(extent);
+            }
         }
         self.cursor.step()
     }

@@ -264,3 +264,72 @@ fn a_frame_that_never_ends_is_in_the_next() {
     assert_eq!(update.cells, cells(&[(0, b"a1"), (1, b"b2"), (2, b"c3")]));
     assert_eq!(video.bytes(), 0);
 }
+
+#[test]
+fn a_frame_that_ends_behind_the_next_is_shown_in_its_turn() {
+    let now = Instant::now();
+    let mut video = Video::new();
+    video.push(1, 1, at(100), cells(&[(0, b"a1")]), now);
+    frame(&mut video, 2, 133, &[(0, b"a2"), (1, b"b2")], now);
+    frame(&mut video, 3, 166, &[(1, b"b3")], now);
+    assert_eq!(video.due(Some(at(90)), now), None);
+    video.push(1, 1, at(100), cells(&[(1, b"b1")]), now);
+    video.end(1, 1, at(100), now);
+    for (ms, number, expected) in [
+        (100, 1, cells(&[(0, b"a1"), (1, b"b1")])),
+        (133, 2, cells(&[(0, b"a2"), (1, b"b2")])),
+        (166, 3, cells(&[(1, b"b3")])),
+    ] {
+        let update = video.due(Some(at(ms)), now).expect("due");
+        assert_eq!((update.frame, update.skipped), (number, 0));
+        assert_eq!((update.cells, update.partial), (expected, false));
+    }
+    assert_eq!(video.bytes(), 0);
+}
+
+#[test]
+fn what_comes_of_a_frame_when_a_later_one_was_shown_is_forgotten() {
+    let now = Instant::now();
+    let mut video = Video::new();
+    video.push(1, 1, at(100), cells(&[(0, b"a1")]), now);
+    frame(&mut video, 2, 133, &[(1, b"b2")], now);
+    assert_eq!(
+        video.wait(Some(at(120)), now + Video::PATIENCE),
+        Some(Duration::from_millis(11))
+    );
+    let update = video.due(Some(at(133)), now).expect("due");
+    assert_eq!(update.cells, cells(&[(0, b"a1"), (1, b"b2")]));
+    video.push(1, 1, at(100), cells(&[(1, b"b1")]), now);
+    video.end(1, 1, at(100), now);
+    assert_eq!((video.due(None, now), video.bytes()), (None, 0));
+    frame(&mut video, 3, 166, &[(2, b"c3")], now);
+    let update = video.due(None, now).expect("due");
+    assert_eq!(update.cells, cells(&[(2, b"c3")]));
+}
+
+#[test]
+fn of_more_frames_than_can_be_under_way_the_oldest_is_in_the_next() {
+    let now = Instant::now();
+    let mut video = Video::new();
+    for number in 1..=10 {
+        let index = CellIndex::try_from(number).expect("few");
+        video.push(
+            1,
+            number,
+            at(100 + number),
+            vec![(index, Bytes::from_static(b"x"))],
+            now,
+        );
+    }
+    // The second is in the third by now, and what comes of it late as well.
+    video.push(1, 2, at(102), cells(&[(20, b"y")]), now);
+    video.end(1, 2, at(102), now);
+    assert_eq!(video.due(None, now), None);
+    video.end(1, 3, at(103), now);
+    let update = video.due(None, now).expect("due");
+    let expected = cells(&[(1, b"x"), (2, b"x"), (3, b"x"), (20, b"y")]);
+    assert_eq!((update.frame, update.cells), (3, expected));
+    video.end(1, 10, at(110), now);
+    assert_eq!(video.due(None, now).expect("due").cells.len(), 7);
+    assert_eq!(video.bytes(), 0);
+}

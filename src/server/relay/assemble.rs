@@ -138,6 +138,8 @@ impl Assembler {
             | Event::Unsubscribed
             | Event::Refused { .. }
             | Event::Source { .. }
+            // What is passed on goes on from the newest frame.
+            | Event::LateEnd { .. }
             | Event::Answer(_)
             | Event::Closed(_) => Ok(None),
         }

@@ -26,6 +26,8 @@ pub(super) struct Mail {
     rung: Option<RungId>,
     /// The newest frame that is complete.
     complete: Option<(u64, RungId)>,
+    /// The newest ones of this rung that were told as complete, in order; at most [`MOST_TOLD`].
+    told: VecDeque<u64>,
     sounds: Sounds,
     /// What was told last is told again.
     again: bool,
@@ -94,6 +96,7 @@ impl Session {
     pub(super) fn new_mail(&mut self) {
         let mail = &mut self.mail;
         mail.unsettled.clear();
+        mail.told.clear();
         (mail.rung, mail.complete, mail.sounds) = (None, None, Sounds::default());
     }
 
@@ -171,6 +174,7 @@ impl Session {
         }
         self.settle();
         self.mail.unsettled.clear();
+        self.mail.told.clear();
         self.mail.rung = Some(rung);
         true
     }
@@ -252,33 +256,40 @@ impl Session {
 
     /// Tells which frames are complete by now, the oldest first.
     fn settle(&mut self) {
-        let mail = &mut self.mail;
-        let newest = mail
-            .unsettled
-            .iter()
-            .rposition(|settled| mail.tracker.has(&settled.needs));
-        let Some(newest) = newest else {
-            return;
-        };
-        let done: Vec<Settled> = mail.unsettled.drain(..=newest).collect();
-        for settled in done {
-            if self.mail.tracker.has(&settled.needs) {
+        let is_done = |mail: &Mail, settled: &Settled| mail.tracker.has(&settled.needs);
+        let next = |mail: &Mail| mail.unsettled.iter().position(|one| is_done(mail, one));
+        while let Some(at) = next(&self.mail) {
+            if let Some(settled) = self.mail.unsettled.remove(at) {
                 self.complete(settled.moment);
             }
         }
     }
 
     fn complete(&mut self, moment: Moment) {
-        if !self.mail.is_news(&moment) {
+        let Moment {
+            rung,
+            frame,
+            capture,
+        } = moment;
+        let event = if self.mail.is_news(&moment) {
+            self.mail.complete = Some((frame, rung));
+            Event::FrameEnd {
+                rung,
+                frame,
+                capture,
+            }
+        } else if self.mail.is_late(&moment) {
+            Event::LateEnd {
+                rung,
+                frame,
+                capture,
+            }
+        } else {
             return;
-        }
-        self.mail.complete = Some((moment.frame, moment.rung));
+        };
+        self.mail.told(frame);
         self.acks.hurry();
-        self.core.tell(Event::FrameEnd {
-            rung: moment.rung,
-            frame: moment.frame,
-            capture: moment.capture,
-        });
+        self.core.tell(event);
     }
 }
 
@@ -294,10 +305,31 @@ impl Mail {
         })
     }
 
+    /// Whether this frame was passed over, and not long ago.
+    fn is_late(&self, moment: &Moment) -> bool {
+        let passed = self.told.front().is_some_and(|first| *first < moment.frame);
+        passed && self.told.binary_search(&moment.frame).is_err()
+    }
+
+    /// A frame was told as complete.
+    fn told(&mut self, frame: u64) {
+        let at = self.told.partition_point(|told| *told < frame);
+        self.told.insert(at, frame);
+        if self.told.len() > MOST_TOLD {
+            self.told.pop_front();
+        }
+        let oldest = self.told.front().copied();
+        while let Some(first) = self.unsettled.front()
+            && Some(first.moment.frame) < oldest
+        {
+            self.unsettled.pop_front();
+        }
+    }
+
     /// The newest word about a frame counts.
     fn unsettled(&mut self, settled: Settled) {
         let frame = settled.moment.frame;
-        if !self.is_news(&settled.moment) {
+        if !self.is_news(&settled.moment) && !self.is_late(&settled.moment) {
             return;
         }
         let at = self
@@ -327,6 +359,9 @@ fn at_message(at: u64, what: Misbehaviour) -> SessionError {
 
 /// Frames whose end is known and that lack something.
 const MOST_UNSETTLED: usize = 8;
+
+/// Frames known as complete: what of those between them is not will be shown no more when so many newer ones are.
+const MOST_TOLD: usize = 4;
 
 /// Bytes of datagrams that wait for a word on the stream; a first picture's.
 const MOST_EARLY: usize = 1 << 20;

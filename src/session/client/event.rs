@@ -79,6 +79,15 @@ pub enum Event {
         /// When it was captured.
         capture: MediaTime,
     },
+    /// All cells of this frame are there after all, though a later one has ended before; nothing is told of it twice.
+    LateEnd {
+        /// How it is coded.
+        rung: RungId,
+        /// The frame.
+        frame: u64,
+        /// When it was captured.
+        capture: MediaTime,
+    },
     /// Sound.
     Audio(AudioPacket),
     /// What a command came to.

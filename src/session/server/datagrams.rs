@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::{Fault, Session, State};
+use crate::media::MediaTime;
 use crate::session::outbox::AUDIO_ROOM;
 use crate::session::{Feed, Misbehaviour, SessionError};
 use crate::wire::limits::{DATAGRAM_HEAD_LEN, MAX_MESSAGE};
@@ -50,12 +51,14 @@ impl Session {
         room: usize,
         out: &mut BytesMut,
     ) -> bool {
+        let soon = self.shown_soon(now);
         let Some(parcels) = &mut self.parcels else {
             return false;
         };
         if self.state != State::Streaming || !self.core.is_open() {
             return false;
         }
+        feed.forget(soon);
         let mut picture = usize::try_from(self.flight.room()).unwrap_or(usize::MAX);
         if self.cap.room_at(now) > now {
             picture = 0;
@@ -76,6 +79,14 @@ impl Session {
         }
         self.sent(out.len(), now);
         true
+    }
+
+    /// What was captured before is shown by the time at which something sent now comes.
+    fn shown_soon(&self, now: Instant) -> MediaTime {
+        let way = self.flight.rtt().unwrap_or_default() / 2;
+        let there = self.time(now) + way;
+        let shown = self.shown_after.unwrap_or(USUALLY_SHOWN_AFTER);
+        MediaTime::from_duration(there.since(MediaTime::ZERO).saturating_sub(shown))
     }
 
     /// Whether there is a [`Self::whole`].
@@ -153,6 +164,9 @@ impl Session {
         self.acknowledged(ack, now)
     }
 }
+
+/// How long after its capture a picture is shown, as long as the viewer has not said so.
+const USUALLY_SHOWN_AFTER: Duration = Duration::from_millis(100);
 
 /// With so short a round trip there is room for padding.
 const NEAR: Duration = Duration::from_millis(5);

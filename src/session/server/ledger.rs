@@ -1,7 +1,7 @@
 //! Datagrams under way: what was in each, until the viewer says whether it came.
 //!
-//! A lost cell matters while nothing newer of its place was sent, and to the frame that ended last also while only the
-//! next one's was. There is no retransmission here: what matters and was lost the feed is told.
+//! A lost cell matters while nothing newer of its place was sent, and to the frames that ended last also while only the
+//! next ones' were. There is no retransmission here: what matters and was lost the feed is told.
 
 use std::collections::VecDeque;
 
@@ -21,20 +21,22 @@ pub(super) struct Ledger {
     cells: VecDeque<Sent>,
     /// By place in the picture of the current rung.
     places: Vec<Place>,
+    /// The newest frames of which cells were sent, the last one first.
+    frames: [u64; MOST_SENDINGS],
     next: u64,
 }
 
-/// The sendings of one cell.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    newest: Option<Sending>,
-    /// The last with an earlier frame.
-    before: Option<Sending>,
-}
+/// So many sendings of a cell are remembered: with the frame under way, and with two that ended before.
+pub(super) const MOST_SENDINGS: usize = 3;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The last sendings of one cell, of each frame the last, the newest frame's first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place([Sending; MOST_SENDINGS]);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sending {
     began: u64,
+    /// Frames are counted from 1; 0 is none.
     frame: u64,
 }
 
@@ -62,6 +64,8 @@ pub(super) struct Sent {
 pub(super) struct Lost {
     /// The frame with which it was sent.
     pub(super) frame: u64,
+    /// From this one on, frames show what was sent later.
+    pub(super) until: u64,
     /// Where it stands.
     pub(super) index: CellIndex,
 }
@@ -80,6 +84,7 @@ impl Ledger {
     pub(super) fn turn(&mut self, cells: usize) {
         self.places.clear();
         self.places.resize(cells, Place::default());
+        self.frames = Default::default();
     }
 
     /// A datagram of `length` bytes was sent, with these cells of `frame`. `lost` is told of what falls out of memory.
@@ -102,6 +107,9 @@ impl Ledger {
             cells: cells.len(),
             reliable: false,
         });
+        if !cells.is_empty() {
+            self.note(frame);
+        }
         for sent in cells {
             if let Some(place) = self.places.get_mut(sent.index as usize) {
                 let began = sent.began;
@@ -148,7 +156,25 @@ impl Ledger {
         Ok(arrivals.until)
     }
 
-    /// On which of what is under way the picture of `frame` depends; in order, at most [`MAX_RANGES`].
+    /// Cells of this frame are sent.
+    fn note(&mut self, frame: u64) {
+        let newer = self.frames.iter().take_while(|newer| **newer > frame);
+        let at = newer.count();
+        if let Some(behind) = self.frames.get_mut(at..)
+            && behind.first().is_some_and(|known| *known != frame)
+        {
+            behind.rotate_right(1);
+            behind[0] = frame;
+        }
+    }
+
+    /// Whether all sendings that this frame shows are remembered.
+    pub(super) fn covers(&self, frame: u64) -> bool {
+        self.frames.last().is_some_and(|oldest| frame >= *oldest)
+    }
+
+    /// On which of what is under way the picture of `frame` depends, one that it [covers](Self::covers); in order, at
+    /// most [`MAX_RANGES`].
     pub(super) fn needs(&self, frame: u64, needs: &mut Vec<Span>) {
         needs.clear();
         let mut cells = self.cells.iter();
@@ -182,9 +208,10 @@ impl Ledger {
             };
             let place = self.places.get_mut(sent.index as usize);
             // Once is enough, however many parts it had.
-            if is_lost && place.is_some_and(|place| place.forget(sent.began)) {
+            if is_lost && let Some(until) = place.and_then(|place| place.forget(sent.began)) {
                 lost(Lost {
                     frame: entry.frame,
+                    until,
                     index: sent.index,
                 });
             }
@@ -194,31 +221,37 @@ impl Ledger {
 
 impl Place {
     fn send(&mut self, sending: Sending) {
-        match self.newest {
-            Some(newest) if newest.frame > sending.frame => self.before = Some(sending),
-            Some(newest) if newest.frame < sending.frame => {
-                self.before = Some(newest);
-                self.newest = Some(sending);
+        let newer = |held: &&Sending| held.frame > sending.frame;
+        let at = self.0.iter().take_while(newer).count();
+        // One that is older than all of these is of no use to anybody.
+        if let Some(behind) = self.0.get_mut(at..)
+            && let Some(first) = behind.first().copied()
+        {
+            if first.frame != sending.frame {
+                behind.rotate_right(1);
             }
-            Some(_) | None => self.newest = Some(sending),
+            behind[0] = sending;
         }
     }
 
     /// Where the sending began that `frame` shows.
     fn at(&self, frame: u64) -> Option<u64> {
-        let newest = self.newest.filter(|newest| newest.frame <= frame);
-        newest.or(self.before).map(|sending| sending.began)
+        let mut held = self.0.iter().filter(|sending| sending.frame != 0);
+        let shown = held.find(|sending| sending.frame <= frame)?;
+        Some(shown.began)
     }
 
-    /// The sending that began there is lost; whether it mattered.
-    fn forget(&mut self, began: u64) -> bool {
-        for sending in [&mut self.newest, &mut self.before] {
-            if sending.is_some_and(|sending| sending.began == began) {
-                *sending = None;
-                return true;
-            }
+    /// The sending that began there is lost; if it mattered, from which frame on it does not.
+    fn forget(&mut self, began: u64) -> Option<u64> {
+        let is_it = |held: &Sending| held.frame != 0 && held.began == began;
+        let at = self.0.iter().position(is_it)?;
+        let newer = at.checked_sub(1).and_then(|at| self.0.get(at));
+        let until = newer.map_or(u64::MAX, |newer| newer.frame);
+        if let Some(behind) = self.0.get_mut(at..) {
+            behind.rotate_left(1);
         }
-        false
+        self.0[MOST_SENDINGS - 1] = Sending::default();
+        Some(until)
     }
 }
 
@@ -271,15 +304,56 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_cell_matters_unless_two_newer_ones_were_sent() {
+    fn a_lost_cell_matters_unless_three_newer_ones_were_sent() {
         let mut ledger = Ledger::default();
         ledger.turn(9);
         send(&mut ledger, 1, &[0, 1]);
         send(&mut ledger, 1, &[2, 3]);
         send(&mut ledger, 2, &[1, 2]);
-        send(&mut ledger, 3, &[1]);
+        send(&mut ledger, 3, &[1, 2]);
+        send(&mut ledger, 4, &[1]);
         assert_eq!(lost(&mut ledger, 200, &[0..200]), [(1, 0), (1, 2), (1, 3)]);
-        assert_eq!(lost(&mut ledger, 400, &[]), []);
+        assert_eq!(lost(&mut ledger, 500, &[]), []);
+    }
+
+    #[test]
+    fn what_is_lost_matters_to_the_frames_before_the_next_sending() {
+        let mut ledger = Ledger::default();
+        ledger.turn(9);
+        for frame in [3, 5, 8] {
+            send(&mut ledger, frame, &[0]);
+        }
+        let until = |ledger: &mut Ledger, until, holes: &[Span]| {
+            let mut all = Vec::new();
+            let told = arrivals(until, holes);
+            let _ = ledger.arrived(&told, &mut |lost| all.push((lost.frame, lost.until)));
+            all
+        };
+        assert_eq!(until(&mut ledger, 100, &[0..100]), [(3, 5)]);
+        assert_eq!(
+            until(&mut ledger, 300, &[100..300]),
+            [(5, 8), (8, u64::MAX)]
+        );
+    }
+
+    #[test]
+    fn three_frames_that_follow_each_other_are_made_good_each_for_itself() {
+        let mut ledger = Ledger::default();
+        ledger.turn(9);
+        for frame in 1..4 {
+            send(&mut ledger, frame, &[0]);
+        }
+        assert_eq!(lost(&mut ledger, 200, &[0..200]), [(1, 0), (2, 0)]);
+        send(&mut ledger, 2, &[0]);
+        send(&mut ledger, 1, &[0]);
+        assert_eq!(needs(&ledger, 1), [400..500]);
+        assert_eq!(needs(&ledger, 2), [300..400]);
+        assert_eq!(needs(&ledger, 3), [200..300]);
+        assert_eq!(lost(&mut ledger, 500, &[400..500]), [(1, 0)]);
+        assert!(ledger.covers(1));
+        // With a fourth one nobody knows any more what the first shows.
+        send(&mut ledger, 4, &[1]);
+        assert!(!ledger.covers(1) && ledger.covers(2));
     }
 
     #[test]
@@ -375,11 +449,11 @@ mod tests {
             let mut lacks = [None; 6];
             let mut holes: Vec<Span> = Vec::new();
             for (at, (cells, came)) in (0_u64..).zip(&sent) {
-                send(&mut ledger, at, cells);
+                send(&mut ledger, at + 1, cells);
                 for index in cells {
-                    newest[*index as usize] = Some(at);
+                    newest[*index as usize] = Some(at + 1);
                     if *came {
-                        viewer[*index as usize] = Some(at);
+                        viewer[*index as usize] = Some(at + 1);
                     }
                 }
                 if !came {

@@ -6,6 +6,7 @@ mod bounds;
 mod cap;
 mod datagrams;
 mod door;
+mod ends;
 mod event;
 mod flight;
 mod frames;
@@ -63,6 +64,8 @@ pub struct Session {
     parcels: Option<Box<Parcels>>,
     /// Cells that did not come, yet to be told to the feed.
     lost: Vec<(RungId, Lost)>,
+    /// How long after their capture nearly all pictures are shown, as the viewer says.
+    shown_after: Option<Duration>,
     flight: Flight,
     frames: Frames,
     /// Frames that the viewer has, yet to be judged.
@@ -114,6 +117,7 @@ impl Session {
             outbox: Outbox::default(),
             parcels: None,
             lost: Vec::new(),
+            shown_after: None,
             flight: Flight::new(now),
             frames: Frames::default(),
             complete: Vec::new(),
@@ -274,6 +278,8 @@ impl Session {
                 self.pongs.push_back((id, self.time(now)));
             }
             ClientControl::Report(report) => {
+                let shown_after = report.latency_p95_us.map(Duration::from_micros);
+                self.shown_after = shown_after.or(self.shown_after);
                 // Of several in one read the newest is enough.
                 if let Some(Event::Report(last)) = self.core.last_event() {
                     *last = report;
@@ -376,7 +382,7 @@ impl Session {
 
     /// Judges what the viewer has by now; whether that changed the step.
     fn judge(&mut self, feed: &mut dyn Feed, now: Instant) -> bool {
-        for (rung, Lost { frame, index }) in self.lost.drain(..) {
+        for (rung, Lost { frame, index, .. }) in self.lost.drain(..) {
             feed.lost(rung, frame, index);
         }
         let before = self.pace.step();

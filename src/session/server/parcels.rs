@@ -8,6 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::begun::Begun;
 use super::datagrams::{Room, Whole};
+use super::ends::Ends;
 use super::ledger::{Ledger, Lost, NotSent, Sent};
 use crate::media::{AudioPacket, CellIndex, RungId, RungKind, VideoStep};
 use crate::session::Feed;
@@ -16,8 +17,8 @@ use crate::wire::limits::{
     PART_HEAD_LEN,
 };
 use crate::wire::{
-    Arrivals, CellPart, CellsWriter, Message, Moment, RungInfo, ServerControl, Settled, Span,
-    begin_datagram, pad_datagram, put_audio,
+    Arrivals, CellPart, CellsWriter, Message, Moment, RungInfo, ServerControl, begin_datagram,
+    pad_datagram, put_audio,
 };
 
 /// Fills datagrams with media. Holds at most one step of the picture that did not fit the last one, or the cell of
@@ -39,9 +40,9 @@ pub(super) struct Parcels {
     large_sounds: VecDeque<Arc<AudioPacket>>,
     /// A whole picture, yet to be sent.
     whole: Option<Whole>,
-    /// The frame that ended last, and how often that is yet to be said.
-    settled: Option<(Moment, u8)>,
-    /// It was said just now, and goes once more at once: were that datagram lost, the viewer would learn of it, and of
+    /// The frames that ended last, as far as that is yet to be said.
+    ends: Ends,
+    /// One was said just now, and goes once more at once: were that datagram lost, the viewer would learn of it, and of
     /// what else is missing at the end of the frame, only by what comes next.
     echo: bool,
     /// The packet before: it goes once more with the next.
@@ -55,8 +56,6 @@ pub(super) struct Parcels {
     cells: Vec<Sent>,
     /// Of which frame.
     frame: u64,
-    /// Reused.
-    needs: Vec<Span>,
 }
 
 /// A cell that goes in parts.
@@ -83,7 +82,7 @@ impl Parcels {
             rungs: VecDeque::new(),
             large_sounds: VecDeque::new(),
             whole: None,
-            settled: None,
+            ends: Ends::default(),
             echo: false,
             sound: None,
             frames: Begun::default(),
@@ -91,7 +90,6 @@ impl Parcels {
             amends: false,
             cells: Vec::new(),
             frame: 0,
-            needs: Vec::new(),
         }
     }
 
@@ -170,15 +168,13 @@ impl Parcels {
         let Some((rung, _)) = self.rung else {
             return self.ledger.arrived(arrivals, &mut |_| {});
         };
-        let until = self
-            .ledger
-            .arrived(arrivals, &mut |cell| lost.push((rung, cell)))?;
-        if let Some((moment, _)) = self.settled
-            && lost.iter().any(|(_, lost)| lost.frame <= moment.frame)
-        {
-            // It is not complete until they were sent anew.
-            self.settled = None;
-        }
+        let ends = &mut self.ends;
+        let until = self.ledger.arrived(arrivals, &mut |cell| {
+            // What shows it is not complete until it was sent anew.
+            ends.lost(&cell);
+            lost.push((rung, cell));
+        })?;
+        self.ends.arrived(arrivals, &self.ledger);
         Ok(until)
     }
 
@@ -201,7 +197,7 @@ impl Parcels {
         }
         if again {
             // A frame whose last datagram was lost is settled with the next sound.
-            self.put_settled(room, out);
+            self.ends.put(&self.ledger, room, out);
         }
         if out.len() == DATAGRAM_HEAD_LEN && !self.beat {
             out.clear();
@@ -297,6 +293,8 @@ impl Parcels {
                 let whole = matches!(rung.kind, RungKind::Whole { .. });
                 self.rung = Some((rung.id, whole));
                 self.ledger.turn(rung.cells());
+                // On what the frames before depended is not known any more.
+                self.ends.clear();
                 self.rungs.push_back(RungInfo::of(rung));
                 Ok(())
             }
@@ -334,9 +332,9 @@ impl Parcels {
                     // Where a picture is one stream, its end is the frame's.
                     return Ok(());
                 }
-                self.settled = Some((moment, SAID));
+                self.ends.add(moment);
                 self.echo = true;
-                self.put_settled(room, out);
+                self.ends.put(&self.ledger, room, out);
                 Ok(())
             }
         }
@@ -450,33 +448,14 @@ impl Parcels {
     pub(super) fn sent_whole(&mut self, length: usize) {
         self.ledger.stream(length);
     }
-
-    /// Appends what the frame that ended last depends on, unless that was said often enough or there is no room.
-    fn put_settled(&mut self, room: usize, out: &mut BytesMut) {
-        let Some((moment, times)) = self.settled else {
-            return;
-        };
-        let mut needs = std::mem::take(&mut self.needs);
-        self.ledger.needs(moment.frame, &mut needs);
-        if Settled::len(needs.len()) <= left(room, out) {
-            let settled = Settled { moment, needs };
-            let _ = Message::Settled(settled.clone()).encode(out);
-            needs = settled.needs;
-            self.settled = (times > 1).then_some((moment, times - 1));
-        }
-        self.needs = needs;
-    }
 }
 
-fn left(room: usize, out: &BytesMut) -> usize {
+pub(super) fn left(room: usize, out: &BytesMut) -> usize {
     room.saturating_sub(out.len())
 }
 
 /// Of a full datagram no more than this part is padding.
 const PADDED: usize = 4;
-
-/// How often the end of a frame is said, unless the next comes before.
-const SAID: u8 = 3;
 
 /// The least that a packet of sound is asked for with: a packet of 20 ms at 128 kbit/s.
 const AUDIO_ROOM: usize = HEAD_LEN + AUDIO_HEAD_LEN + 320;

@@ -11,6 +11,7 @@ mod lines;
 mod media;
 mod opening;
 mod order;
+mod pairs;
 mod player;
 mod time;
 

@@ -144,6 +144,7 @@ impl Raw {
             | Event::Refused { .. }
             | Event::Audio(_)
             | Event::Source { .. }
+            | Event::LateEnd { .. }
             | Event::Answer(_) => {}
         }
         None
