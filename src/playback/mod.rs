@@ -121,11 +121,6 @@ impl Playback {
                 rung,
                 frame,
                 capture,
-            }
-            | Event::LateEnd {
-                rung,
-                frame,
-                capture,
             } => {
                 let mut pictures = self.shared.pictures();
                 pictures.jitter.end(rung, frame, capture, now);
@@ -135,6 +130,17 @@ impl Playback {
                 drop(pictures);
                 self.shared.pictures_wake.notify_one();
                 self.shared.wait_for_pictures(slowest);
+            }
+            Event::LateEnd {
+                rung,
+                frame,
+                capture,
+            } => {
+                // It has until the next one is due, so that nothing has to wait longer for such frames.
+                let mut pictures = self.shared.pictures();
+                pictures.jitter.end(rung, frame, capture, now);
+                drop(pictures);
+                self.shared.pictures_wake.notify_one();
             }
             Event::Audio(packet) => self.shared.add_sound(packet, now),
             Event::Subscribed { .. } => {
