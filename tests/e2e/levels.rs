@@ -106,15 +106,18 @@ async fn what_a_viewer_on_a_slow_line_needs_is_made_by_the_publisher_until_his_l
     let theirs = made_by(&mut slow, Maker::Publisher).await;
     println!("{:?} of {:?}", theirs.rung.size(), theirs.rung.source);
     assert_ne!(publisher.levels().await, LevelSet::NONE);
-    let mut last = theirs.number;
+    let mut last = theirs;
     for _ in 0..20 {
         let frame = slow.frame().await;
-        assert!(frame.complete && frame.number > last);
-        last = frame.number;
+        assert!(frame.complete, "{frame:?}");
+        // On another rung it may be the same picture.
+        let again = u64::from(frame.rung.id == last.rung.id);
+        assert!(frame.number >= last.number + again, "{last:?} {frame:?}");
+        last = frame;
     }
     tell.send_replace(true);
     while publisher.levels().await != LevelSet::NONE {}
-    assert!(made_by(&mut slow, Maker::Server).await.number > last);
+    assert!(made_by(&mut slow, Maker::Server).await.number >= last.number);
     publisher.stop().await;
     server.shutdown().await;
 }
