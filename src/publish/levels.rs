@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::below::{Below, Output};
 use super::end::Taken;
-use super::links::{Fault, Welcomed};
+use super::welcome::{Fault, Welcomed};
 use crate::hub::Stream;
 use crate::media::{Level, LevelSet};
 

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, atomic::AtomicUsize};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -12,15 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::below;
-use super::end::{End, Ended, Pictures, Taken, WORDLESS, ended, is_of_every_link};
-use super::knock::{Answer, Knock};
+use super::end::{End, Ended, Pictures, Taken, is_of_every_link};
 use super::levels::{Came, Levels};
 use super::schedule::{Output, Schedule};
 use super::side::Side;
+use super::welcome::{Fault, Welcomed, welcomed};
 use super::{News, Switched};
 use crate::client::{Connected, Connector, Reached, random_byte, reach};
 use crate::config::{AGENT, Publish};
-use crate::drive::{self, Early, Lane, take_early};
+use crate::drive::{self, Lane, take_early};
 use crate::error::Error;
 use crate::hub::Stream;
 use crate::links::place;
@@ -28,7 +27,7 @@ use crate::media::{Level, Role};
 use crate::server::{info, random};
 use crate::session::client::{Opening, Session, Want};
 use crate::session::server::Offer;
-use crate::transport::{self, Carrier, Ready};
+use crate::transport::{self, Carrier};
 use crate::wire::{LevelName, PublishInfo, PublisherKey, ResumeSecret, SessionId, Text};
 
 /// All links of one publisher.
@@ -60,28 +59,6 @@ pub(super) struct Links {
     levels: Levels,
     /// Tells the links that this machine has another address.
     addresses: watch::Sender<()>,
-}
-
-/// A link that has turned.
-pub(super) struct Welcomed {
-    there: Reached,
-}
-
-/// Why there is none.
-pub(super) enum Fault {
-    /// It may be there the next time.
-    Lost(String),
-    /// For good.
-    Failed(Error),
-}
-
-impl Fault {
-    fn words(&self) -> String {
-        match self {
-            Self::Lost(why) => why.clone(),
-            Self::Failed(err) => err.to_string(),
-        }
-    }
 }
 
 impl Links {
@@ -450,44 +427,6 @@ impl Links {
     }
 }
 
-/// Waits for the server's first word on a link.
-async fn welcomed(mut there: Reached) -> Result<Welcomed, Fault> {
-    let mut knock = Knock::default();
-    let mut nothing = BytesMut::new();
-    let lost = |why: &str| Fault::Lost(why.to_owned());
-    loop {
-        match knock.take(&mut there.early.stream) {
-            Err(err) => return Err(Fault::Failed(Error::Session(err))),
-            Ok(Some(Answer::Welcome)) => {
-                there.early.stream = knock.into_rest();
-                return Ok(Welcomed { there });
-            }
-            Ok(Some(Answer::Goodbye(reason))) => {
-                return Err(match ended(&reason) {
-                    Ended::Failed(err) => Fault::Failed(err),
-                    Ended::Lost(why) => Fault::Lost(why),
-                    Ended::Done => lost("the server said goodbye"),
-                });
-            }
-            Ok(None) => {}
-        }
-        let Early {
-            stream, datagrams, ..
-        } = &mut there.early;
-        let ready = there.link.ready(stream, &mut nothing);
-        match time::timeout(WORDLESS, ready).await {
-            Ok(Ok(Ready::Datagram(datagram))) if datagrams.len() < MOST_EARLY => {
-                datagrams.push(datagram);
-            }
-            Ok(Ok(Ready::Read(_) | Ready::Wrote(_) | Ready::Room | Ready::Frame(_))) => {}
-            Ok(Ok(Ready::Datagram(_) | Ready::Eof) | Err(_)) => {
-                return Err(lost("the connection was cut"));
-            }
-            Err(_) => return Err(lost("the server says nothing")),
-        }
-    }
-}
-
 fn connected(there: &Reached) -> Connected {
     Connected {
         transport: there.link.kind().name(),
@@ -508,8 +447,6 @@ fn no_random() -> Error {
 
 /// Bytes set aside for what comes, which is little.
 const INBOX: usize = 4 << 10;
-/// Datagrams before the first word.
-const MOST_EARLY: usize = 64;
 /// How long a goodbye may take.
 const PARTING: Duration = Duration::from_secs(2);
 /// How often this machine's address is looked at.

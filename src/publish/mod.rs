@@ -11,6 +11,7 @@ mod levels;
 mod links;
 mod schedule;
 mod side;
+mod welcome;
 
 use std::sync::{Arc, atomic::AtomicU32};
 use std::time::Instant;

@@ -6,6 +6,7 @@
 mod assemble;
 mod below;
 mod captures;
+mod filling;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod levels;

@@ -7,24 +7,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, warn};
 
-use super::assemble::Assembler;
-use super::below::{Side, Wishes, hand_back};
-use super::levels::Levels;
+use super::filling::Filling;
 use super::pair::Pair;
 use super::side::Parting;
-use super::times::Times;
 use super::{Arrival, Presence, Publisher, Rights, Settings};
 use crate::drive::{self, Drained, Lane};
-use crate::hub::{Filler, Stream};
+use crate::hub::Stream;
 use crate::links::{Lanes, moves};
 use crate::media::{Level, LevelSet, SourceState};
 use crate::server::Notice;
 use crate::server::gate::Pass;
 use crate::server::peer::why;
-use crate::server::pictures::Supply;
 use crate::session::client::{Event, Session, Want};
 use crate::transport::{Carrier, Kind};
 use crate::trust::Tokens;
@@ -53,49 +48,6 @@ pub(super) struct Receiver {
     tokens: watch::Receiver<Arc<Tokens>>,
     checked: bool,
     until: Option<Instant>,
-}
-
-/// What there is while somebody watches.
-struct Filling {
-    filler: Filler,
-    times: Times,
-    assembler: Assembler,
-    levels: Option<Levels>,
-    /// Which levels the publisher makes, and which he is asked for.
-    supply: Supply,
-    wishes: Wishes,
-    /// Ends the links that bring them.
-    below: [Option<CancellationToken>; Level::COUNT],
-    /// Since when nobody does.
-    unwatched: Option<Instant>,
-}
-
-impl Filling {
-    /// The publisher makes none of the levels below the best any more.
-    fn end_below(&mut self) {
-        for level in Level::ALL {
-            self.end_level(level);
-        }
-    }
-
-    fn end_level(&mut self, level: Level) {
-        if let Some(side) = self.below[level.index()].take() {
-            side.cancel();
-            hand_back(level, &self.filler, &self.supply);
-        }
-    }
-
-    /// Which levels are wanted.
-    fn wanted(&self) -> LevelSet {
-        let is_wanted = |level: &Level| self.filler.is_wanted(*level);
-        Level::ALL.into_iter().filter(is_wanted).collect()
-    }
-}
-
-impl Drop for Filling {
-    fn drop(&mut self) {
-        self.end_below();
-    }
 }
 
 impl Receiver {
@@ -216,26 +168,7 @@ impl Receiver {
     }
 
     fn begin(&mut self, now: Instant) {
-        let filler = self.stream.open();
-        let pictures = self.settings.pictures.clone();
-        let names = Arc::clone(&pictures.rungs);
-        let supply = Supply::default();
-        let levels = self.stream.tracks().video.then(|| {
-            let turns = Arc::clone(&self.settings.turns);
-            Levels::start(pictures, (filler.clone(), supply.clone()), turns)
-        });
-        let times = Times::new(filler.clone(), now);
-        let fills = (filler.clone(), times.clone());
-        self.filling = Some(Filling {
-            assembler: Assembler::new(Level::Full, fills, names, now),
-            filler,
-            times,
-            levels: levels.flatten(),
-            supply,
-            wishes: Wishes::default(),
-            below: Default::default(),
-            unwatched: None,
-        });
+        self.filling = Some(Filling::begin(&self.stream, &self.settings, now));
         if self.lanes.is_empty() {
             self.tell_lost();
         } else {
@@ -444,20 +377,8 @@ impl Receiver {
             self.part(lane, Some(session), CloseCode::Done, now);
             return;
         };
-        filling.end_level(level);
-        let stop = self.settings.stop.child_token();
-        filling.below[level.index()] = Some(stop.clone());
-        let (filler, times) = (filling.filler.clone(), filling.times.clone());
-        let names = Arc::clone(&self.settings.pictures.rungs);
-        let assembler = Assembler::new(level, (filler.clone(), times.clone()), names, now);
-        let mut side = Side::new(
-            level,
-            (kind, self.pair.stream().clone()),
-            assembler,
-            (filler, times, filling.supply.clone()),
-            (stop, rights),
-            (self.settings.pictures.epoch, now),
-        );
+        let kind = (kind, self.pair.stream().clone());
+        let mut side = filling.bring(level, kind, rights, &self.settings, now);
         let work = async move {
             drive::go_on(lane, &mut side).await;
         };
