@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use tunnelcast::codec::{Canvas, Encoder, Quality, decode_jpeg, join, normalise};
-use tunnelcast::media::{CellIndex, Frame, MediaTime, Picture, Size};
+use tunnelcast::media::{CellIndex, Frame, MediaTime, Picture, Raster, Size};
 
 /// Tells that a test did not run; a pass alone would not.
 fn skipped(test: &str, needs: &str) {

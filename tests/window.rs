@@ -15,7 +15,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use tunnelcast::media::{Rect, Size};
+use tunnelcast::media::{Pixels, Rect, Size};
 use tunnelcast::present::window::{self, Painting, WindowOptions};
 use tunnelcast::present::{ScreenWriter, screen};
 
@@ -267,14 +267,19 @@ fn obey(writer: &ScreenWriter) {
                         repaint(&mut shown, &picture, width, dirty);
                     }
                 }
-                writer.show(frame as u64, &shown, size(width, height), &[dirty]);
+                let size = size(width, height);
+                writer.show(frame as u64, &mut of(&shown, size), &[dirty]);
                 wait_until_presented(writer, frame as u64);
-                writer.keep(&shown, size(width, height));
+                writer.keep(&mut of(&shown, size));
                 println!("\npresented {frame}");
             }
         }
     }
     writer.close();
+}
+
+fn of(pixels: &[u32], size: Size) -> Pixels<'_> {
+    Pixels::new(pixels, size).unwrap()
 }
 
 /// Shows many pictures, first with everything moving, then with a tenth, and says how long each took to be handed over.
@@ -294,11 +299,11 @@ fn measure(writer: &ScreenWriter) {
         for n in 0..600 {
             frame += 1;
             let start = clock();
-            writer.show(frame, &pictures[n % 2], size, dirty);
+            writer.show(frame, &mut of(&pictures[n % 2], size), dirty);
             returned.push(start.elapsed());
             wait_until_presented(writer, frame);
             took.push(writer.presented().unwrap().at - start);
-            writer.keep(&pictures[n % 2], size);
+            writer.keep(&mut of(&pictures[n % 2], size));
             std::thread::sleep(Duration::from_millis(10));
         }
         took.sort();

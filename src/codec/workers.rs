@@ -5,10 +5,14 @@
 //! again. All take the tasks in order from one heap, the owner too while he waits for one: nobody's share is fixed, so
 //! that a core which other programs use as well costs no more than what it does not do.
 
+mod beside;
+
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use beside::{Beside, Id};
 
 /// Something to be done on any thread.
 pub(super) trait Task: Send + 'static {
@@ -24,6 +28,7 @@ pub(super) trait Task: Send + 'static {
 pub(super) struct Workers<T> {
     most: NonZeroUsize,
     helpers: Vec<JoinHandle<()>>,
+    beside: Beside,
     desk: Arc<Desk<T>>,
 }
 
@@ -45,6 +50,8 @@ struct State<T> {
     slots: VecDeque<Slot<T>>,
     /// Tasks taken back so far: the number of the first slot.
     taken: u64,
+    /// The helpers that have come.
+    helpers: Vec<Id>,
     /// The owner goes.
     closed: bool,
     /// A helper is gone.
@@ -75,11 +82,13 @@ impl<T: Task> Workers<T> {
         Self {
             most: most.min(MOST),
             helpers: Vec::new(),
+            beside: Beside::default(),
             desk: Arc::new(Desk {
                 state: Mutex::new(State {
                     to_do: VecDeque::new(),
                     slots: VecDeque::new(),
                     taken: 0,
+                    helpers: Vec::new(),
                     closed: false,
                     lost: false,
                 }),
@@ -106,15 +115,21 @@ impl<T: Task> Workers<T> {
         state.slots.push_back(Slot::Open);
         // One alone is done by the owner before anybody is awake.
         let waiting = state.to_do.len();
-        drop(state);
         if waiting < 2 {
             return;
         }
+        self.beside.send_away(&state.helpers);
+        drop(state);
         self.desk.work.notify_one();
         let helpers = self.helpers.len();
         if helpers + 1 < self.most.get().min(waiting) {
             self.helpers.extend(helper(&self.desk, helpers));
         }
+    }
+
+    /// Whether tasks are out that were not taken back.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.desk.lock().slots.is_empty()
     }
 
     /// The task that was started first of those not yet taken back, as soon as it is done; `None` when there is none.
@@ -163,6 +178,7 @@ fn helper<T: Task>(desk: &Arc<Desk<T>>, number: usize) -> Option<JoinHandle<()>>
 impl<T: Task> Desk<T> {
     fn help(&self) {
         let mut state = self.lock();
+        state.helpers.push(Id::mine());
         while !state.closed {
             if let Some((number, mut task)) = state.begin() {
                 drop(state);
@@ -171,7 +187,10 @@ impl<T: Task> Desk<T> {
                 let first = number == state.taken;
                 state.end(number, task);
                 if first {
+                    // Without the lock, which is the first thing that the owner wants.
+                    drop(state);
                     self.done.notify_one();
+                    state = self.lock();
                 }
             } else {
                 let waited = self.work.wait(state);

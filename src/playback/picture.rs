@@ -15,7 +15,7 @@ use super::{
 use crate::{
     codec::{Applied, Canvas, CodecError},
     jitter::Update,
-    media::{MediaTime, Rect, Rung, RungId},
+    media::{CellIndex, MediaTime, Rect, Rung, RungId},
     present::ScreenWriter,
 };
 
@@ -134,17 +134,11 @@ impl Painter {
     /// Lets the screen keep what it shows.
     fn keep(&mut self) {
         let shared = Arc::clone(&self.shared);
-        if let Some(held) = lock(&shared.canvas).as_ref() {
-            self.keep_of(held);
-        }
-    }
-
-    /// The same, of what is held.
-    fn keep_of(&mut self, held: &Held) {
-        if self.unkept.take().is_some()
+        if let Some(held) = lock(&shared.canvas).as_mut()
+            && self.unkept.take().is_some()
             && let Some(screen) = &self.screen
         {
-            screen.keep(held.canvas.pixels(), held.canvas.size());
+            screen.keep(&mut held.canvas);
         }
     }
 
@@ -200,13 +194,7 @@ impl Painter {
         let mut shown = lock(&shared.canvas);
         let is = |held: &Held| held.generation == generation && held.rung == rung.id;
         let applied = if let Some(held) = shown.as_mut().filter(|held| is(held)) {
-            if ahead {
-                // Not with parts of the next picture in it.
-                self.keep_of(held);
-            }
-            let applied = held.canvas.apply(&update.cells);
-            self.dirty.extend(&applied.dirty);
-            applied
+            self.decode(held, &update.cells)
         } else {
             if !self.coming.as_ref().is_some_and(is) {
                 self.coming = match Canvas::new(Arc::clone(&rung)) {
@@ -231,35 +219,25 @@ impl Painter {
                 self.judge(generation, rung.id, update.cells.len(), applied);
                 return;
             }
-            let size = held.canvas.size();
+            let size = rung.size();
             self.dirty.clear();
             self.dirty.push(Rect::whole(size.width(), size.height()));
             *shown = self.coming.take();
             applied
         };
-        let Some(held) = shown.as_ref() else {
+        let Some(held) = shown.as_mut() else {
             return;
         };
         self.spoilt |= applied.bad > 0;
         if ahead {
-            if let Some(screen) = &self.screen
-                && screen.prepare(held.canvas.pixels(), held.canvas.size(), &self.dirty)
-            {
-                self.dirty.clear();
-                self.begun = true;
-            }
+            self.prepare(held);
             drop(shown);
             self.judge(generation, rung.id, update.cells.len(), applied);
             return;
         }
         self.number += 1;
         if let Some(screen) = &self.screen {
-            screen.show(
-                self.number,
-                held.canvas.pixels(),
-                held.canvas.size(),
-                &self.dirty,
-            );
+            screen.show(self.number, &mut held.canvas, &self.dirty);
             self.unkept = Some(now);
         }
         drop(shown);
@@ -275,6 +253,30 @@ impl Painter {
         });
         self.dirty.clear();
         self.judge(generation, rung.id, update.cells.len(), applied);
+    }
+
+    /// Decodes what changed, and paints what is there while the rest is being decoded.
+    fn decode(&mut self, held: &mut Held, cells: &[(CellIndex, Bytes)]) -> Applied {
+        let mut applied = Applied::default();
+        held.canvas.begin(cells);
+        while let Some(part) = held.canvas.advance() {
+            self.dirty.extend(&part.dirty);
+            applied.extend(part);
+            if held.canvas.is_underway() {
+                self.prepare(held);
+            }
+        }
+        applied
+    }
+
+    /// Lets the screen have what is there of the picture that it is to show next.
+    fn prepare(&mut self, held: &mut Held) {
+        if let Some(screen) = &self.screen
+            && screen.prepare(&mut held.canvas, &self.dirty)
+        {
+            self.dirty.clear();
+            self.begun = true;
+        }
     }
 
     /// Says so if nothing at all of an update could be used: one bad cell among good ones is only counted, but a

@@ -1,8 +1,6 @@
 //! Puts pixels into a window: letterboxed, row by row where sizes are equal, else scaled bilinearly in integers.
 
-use crate::media::Size;
-
-use crate::media::Rect;
+use crate::media::{Raster, Rect, Size};
 
 /// How a picture of one size lies in a window of another.
 #[derive(Debug)]
@@ -147,29 +145,26 @@ impl Fit {
         Rect::new(x + self.area.x, y + self.area.y, width, height)
     }
 
-    /// Paints the part of `pixels` that shows within `part` of the window.
+    /// Paints the part of `picture` that shows within `part` of the window.
     ///
-    /// `window` must have the window's pixels and `pixels` the picture's, or nothing is painted.
-    pub(super) fn blit(&mut self, pixels: &[u32], window: &mut [u32], part: Rect) {
+    /// `window` must have the window's pixels and `picture` its size, or nothing is painted.
+    pub(super) fn blit(&mut self, picture: &mut dyn Raster, window: &mut [u32], part: Rect) {
         let stride = self.window.0;
         let width = self.size.width();
         let part = part.intersection(self.area);
-        if part.is_empty()
-            || window.len() != stride * self.window.1
-            || pixels.len() != width * self.size.height()
+        if part.is_empty() || window.len() != stride * self.window.1 || picture.size() != self.size
         {
             return;
         }
         let left = part.x - self.area.x;
-        let targets = window[part.y * stride..].chunks_mut(stride);
         let top = part.y - self.area.y;
         if self.columns.is_empty() {
-            let sources = pixels[top * width..].chunks_exact(width);
-            for (target, source) in targets.zip(sources).take(part.height) {
-                target[part.x..part.right()].copy_from_slice(&source[left..left + part.width]);
-            }
+            let shown = Rect::new(left, top, part.width, part.height);
+            picture.paint(shown, &mut window[part.y * stride + part.x..], stride);
             return;
         }
+        let pixels = picture.pixels();
+        let targets = window[part.y * stride..].chunks_mut(stride);
         let columns = &self.columns[left..left + part.width];
         let (Some(from), Some(to)) = (columns.first(), columns.last()) else {
             return;
@@ -222,9 +217,14 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Pixels;
 
     fn size(width: u32, height: u32) -> Size {
         Size::new(width, height).unwrap()
+    }
+
+    fn of(pixels: &[u32], size: Size) -> Pixels<'_> {
+        Pixels::new(pixels, size).unwrap()
     }
 
     fn gradient(size: Size) -> Vec<u32> {
@@ -245,7 +245,7 @@ mod tests {
         let mut window = vec![7; 64 * 32];
         let mut fit = Fit::new(size, (64, 32));
         assert_eq!(fit.area(), Rect::whole(64, 32));
-        fit.blit(&pixels, &mut window, Rect::whole(64, 32));
+        fit.blit(&mut of(&pixels, size), &mut window, Rect::whole(64, 32));
         assert_eq!(window, pixels);
     }
 
@@ -256,7 +256,7 @@ mod tests {
         for window_size in [(64, 32), (100, 60), (40, 24)] {
             let mut window = vec![0xdead_beef; window_size.0 * window_size.1];
             let part = Rect::new(10, 6, 9, 5);
-            Fit::new(size, window_size).blit(&pixels, &mut window, part);
+            Fit::new(size, window_size).blit(&mut of(&pixels, size), &mut window, part);
             for (n, pixel) in window.iter().enumerate() {
                 let inside = part.contains(Rect::new(n % window_size.0, n / window_size.0, 1, 1));
                 assert_eq!(
@@ -297,7 +297,7 @@ mod tests {
             let mut fit = Fit::new(size, window);
             let mut out = vec![0; window.0 * window.1];
             let area = fit.area();
-            fit.blit(&pixels, &mut out, area);
+            fit.blit(&mut of(&pixels, size), &mut out, area);
             for y in area.y..area.bottom() {
                 assert!(
                     out[y * window.0..][area.x..area.right()]
@@ -315,7 +315,8 @@ mod tests {
             .map(|n| if n % 16 < 8 { 0 } else { 0xff_ffff })
             .collect();
         let mut out = vec![1; 32 * 32];
-        Fit::new(size, (32, 32)).blit(&pixels, &mut out, Rect::whole(32, 32));
+        let whole = Rect::whole(32, 32);
+        Fit::new(size, (32, 32)).blit(&mut of(&pixels, size), &mut out, whole);
         let row: Vec<u32> = out[..32].iter().map(|p| p & 0xff).collect();
         assert_eq!((row[0], row[31]), (0, 255));
         assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
@@ -335,11 +336,11 @@ mod tests {
             let mut fit = Fit::new(size, window);
             let everything = fit.area();
             let mut whole = vec![0; window.0 * window.1];
-            fit.blit(&after, &mut whole, everything);
+            fit.blit(&mut of(&after, size), &mut whole, everything);
             let mut partly = vec![0; window.0 * window.1];
-            fit.blit(&before, &mut partly, everything);
+            fit.blit(&mut of(&before, size), &mut partly, everything);
             let part = fit.to_window(changed);
-            fit.blit(&after, &mut partly, part);
+            fit.blit(&mut of(&after, size), &mut partly, part);
             assert_eq!(partly, whole, "{window:?}");
             assert!(part.width < everything.width);
         }
@@ -348,7 +349,9 @@ mod tests {
     #[test]
     fn buffers_of_the_wrong_length_are_left_alone() {
         let mut window = vec![5; 10];
-        Fit::new(size(64, 32), (64, 32)).blit(&[1; 64 * 32], &mut window, Rect::whole(64, 32));
+        let (size, whole) = (size(64, 32), Rect::whole(64, 32));
+        let pixels = [1; 64 * 32];
+        Fit::new(size, (64, 32)).blit(&mut of(&pixels, size), &mut window, whole);
         assert_eq!(window, [5; 10]);
     }
 }

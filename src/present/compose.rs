@@ -1,6 +1,6 @@
 //! Composes the window: picture, bars beside it, panels over it; only what changed since the buffer was last shown.
 
-use crate::media::Size;
+use crate::media::Raster;
 
 use super::blit::Fit;
 use super::panel::Panel;
@@ -59,14 +59,14 @@ impl Composer {
     pub(super) fn paint_ahead(
         &mut self,
         buffer: &mut [u32],
-        (pixels, size): (&[u32], Size),
+        picture: &mut dyn Raster,
         dirty: &[Rect],
     ) -> bool {
-        let fits = |fit: &Fit| fit.is_for(size, self.window);
+        let fits = |fit: &Fit| fit.is_for(picture.size(), self.window);
         if self.is_due() || !self.fit.as_ref().is_some_and(fits) {
             return false;
         }
-        let painted = self.paint(buffer, 1, Some((pixels, size)), dirty);
+        let painted = self.paint(buffer, 1, Some(picture), dirty);
         let painted = painted.to_vec();
         self.ahead.extend(&painted);
         true
@@ -84,7 +84,7 @@ impl Composer {
         &mut self,
         buffer: &mut [u32],
         age: u8,
-        picture: Option<(&[u32], Size)>,
+        picture: Option<&mut dyn Raster>,
         dirty: &[Rect],
     ) -> &[Rect] {
         let (width, height) = self.window;
@@ -93,9 +93,10 @@ impl Composer {
         if width == 0 || buffer.len() != width * height {
             return self.now.rects();
         }
-        let fit = match (&mut self.fit, picture) {
-            (Some(fit), Some((_, size))) if fit.is_for(size, self.window) => Some(fit),
-            (fit, Some((_, size))) => {
+        let size = picture.as_ref().map(|picture| picture.size());
+        let fit = match (&mut self.fit, size) {
+            (Some(fit), Some(size)) if fit.is_for(size, self.window) => Some(fit),
+            (fit, Some(size)) => {
                 self.stale = true;
                 Some(fit.insert(Fit::new(size, self.window)))
             }
@@ -149,9 +150,9 @@ impl Composer {
                 }
             }
         }
-        if let (Some(fit), Some((pixels, _))) = (fit, picture) {
+        if let (Some(fit), Some(picture)) = (fit, picture) {
             for rect in self.now.rects() {
-                fit.blit(pixels, buffer, *rect);
+                fit.blit(picture, buffer, *rect);
             }
         }
         for panel in &self.panels {
@@ -195,10 +196,15 @@ const DARK: u32 = 0x18_1a1e;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{Pixels, Size};
     use crate::present::overlay::{Overlay, Part};
 
     fn size() -> Size {
         Size::new(320, 180).unwrap()
+    }
+
+    fn of(pixels: &[u32]) -> Pixels<'_> {
+        Pixels::new(pixels, size()).unwrap()
     }
 
     fn picture(seed: u32) -> Vec<u32> {
@@ -212,7 +218,7 @@ mod tests {
         composer.resize(window);
         composer.cover(panels);
         let mut buffer = vec![9; window.0 * window.1];
-        composer.paint(&mut buffer, 0, Some((pixels, size())), &[]);
+        composer.paint(&mut buffer, 0, Some(&mut of(pixels)), &[]);
         buffer
     }
 
@@ -245,7 +251,7 @@ mod tests {
                     if age == 1 && step == 0 {
                         continue;
                     }
-                    composer.paint(buffer, age, Some((&pixels, size())), &[changed]);
+                    composer.paint(buffer, age, Some(&mut of(&pixels)), &[changed]);
                     assert!(
                         *buffer == fresh(window, overlay.panels(window, true), &pixels),
                         "{window:?} step {step}"
@@ -266,13 +272,13 @@ mod tests {
         let pixels = picture(2);
         let mut buffer = vec![0; 320 * 180];
         assert_eq!(
-            composer.paint(&mut buffer, 0, Some((&pixels, size())), &[]),
+            composer.paint(&mut buffer, 0, Some(&mut of(&pixels)), &[]),
             [Rect::whole(320, 180)]
         );
         assert!(!composer.is_due());
         assert!(
             composer
-                .paint(&mut buffer, 1, Some((&pixels, size())), &[])
+                .paint(&mut buffer, 1, Some(&mut of(&pixels)), &[])
                 .is_empty()
         );
         assert_eq!(buffer, pixels);

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::media::Size;
+use crate::media::{Pixels, Raster, Rect, Size};
 
 use super::compose::Composer;
 use super::error::PresentError;
 use super::overlay::Overlay;
 use super::region::Region;
 use super::writer::Presented;
-use crate::media::Rect;
 
 /// A window's own pixels. Lent to the screen where the display lets any thread paint; `show` then needs no other.
 pub(super) trait Glass {
@@ -159,8 +158,8 @@ impl Default for State {
 impl State {
     /// Paints what has come of the picture that is to be shown next, where nobody sees it yet. Whether that could be
     /// done here.
-    pub(super) fn prepare(&mut self, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
-        if self.size != Some(size) || !self.visible || self.failed.is_some() {
+    pub(super) fn prepare(&mut self, picture: &mut dyn Raster, dirty: &[Rect]) -> bool {
+        if self.size != Some(picture.size()) || !self.visible || self.failed.is_some() {
             return false;
         }
         let Some(glass) = &mut self.glass else {
@@ -169,7 +168,7 @@ impl State {
         let composer = &mut self.composer;
         let mut prepared = false;
         let painted = glass.paint(composer.window(), &mut |buffer, age| {
-            prepared = age == 1 && composer.paint_ahead(buffer, (pixels, size), dirty);
+            prepared = age == 1 && composer.paint_ahead(buffer, picture, dirty);
             Vec::new()
         });
         if prepared {
@@ -183,16 +182,16 @@ impl State {
 
     /// Paints a picture if that can be done here, and says whether it was; [`Self::keep`] has to follow, at once if it
     /// was not, and else soon.
-    pub(super) fn show(&mut self, frame: u64, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
+    pub(super) fn show(&mut self, frame: u64, picture: &mut dyn Raster, dirty: &[Rect]) -> bool {
         self.frame = frame;
         self.fresh = true;
-        if self.size != Some(size) {
+        if self.size != Some(picture.size()) {
             return false;
         }
         self.unkept.extend(dirty);
         self.unkept.extend(self.prepared.rects());
         self.dirty.extend(dirty);
-        let shown = self.visible && self.failed.is_none() && self.paint(pixels, size);
+        let shown = self.visible && self.failed.is_none() && self.paint(picture);
         if !shown {
             self.composer.forget_ahead();
             self.dirty.extend(self.prepared.rects());
@@ -201,14 +200,14 @@ impl State {
         shown
     }
 
-    fn paint(&mut self, pixels: &[u32], size: Size) -> bool {
+    fn paint(&mut self, picture: &mut dyn Raster) -> bool {
         let Some(glass) = &mut self.glass else {
             return false;
         };
         let (composer, region) = (&mut self.composer, &self.dirty);
         let painted = glass.paint(composer.window(), &mut |buffer, age| {
             composer
-                .paint(buffer, age, Some((pixels, size)), region.rects())
+                .paint(buffer, age, Some(&mut *picture), region.rects())
                 .to_vec()
         });
         match painted {
@@ -222,30 +221,25 @@ impl State {
     }
 
     /// Keeps what the window needs to paint the picture again.
-    pub(super) fn keep(&mut self, pixels: &[u32], size: Size) {
+    pub(super) fn keep(&mut self, picture: &mut dyn Raster) {
+        let size = picture.size();
+        let (width, height) = (size.width(), size.height());
         if self.size != Some(size) {
             self.size = Some(size);
             self.prepared.clear();
             self.unkept.clear();
             self.dirty.clear();
-            self.dirty.add(Rect::whole(size.width(), size.height()));
+            self.dirty.add(Rect::whole(width, height));
             self.relaid = true;
-            self.pixels.clear();
-            self.pixels.extend_from_slice(pixels);
+            self.pixels.resize(width * height, 0);
+            picture.paint(Rect::whole(width, height), &mut self.pixels, width);
             return;
         }
-        let width = size.width();
         for rect in self.unkept.rects() {
-            let rect = rect.intersection(Rect::whole(width, size.height()));
-            if rect.is_empty() {
-                continue;
-            }
-            let span = rect.y * width..rect.bottom() * width;
-            let rows = self.pixels[span.clone()]
-                .chunks_exact_mut(width)
-                .zip(pixels[span].chunks_exact(width));
-            for (to, from) in rows {
-                to[rect.x..rect.right()].copy_from_slice(&from[rect.x..rect.right()]);
+            let rect = rect.intersection(Rect::whole(width, height));
+            let start = rect.y * width + rect.x;
+            if let Some(out) = self.pixels.get_mut(start..) {
+                picture.paint(rect, out, width);
             }
         }
         self.unkept.clear();
@@ -265,7 +259,8 @@ impl State {
     }
 
     pub(super) fn compose(&mut self, buffer: &mut [u32], age: u8) -> Vec<Rect> {
-        let picture = self.size.map(|size| (&self.pixels[..], size));
+        let mut picture = self.size.and_then(|size| Pixels::new(&self.pixels, size));
+        let picture = picture.as_mut().map(|picture| picture as &mut dyn Raster);
         // This is the picture before that one: what was painted ahead is not to be seen, and may be painted over.
         self.composer.forget_ahead();
         let painted = self

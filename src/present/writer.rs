@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::media::Size;
+use crate::media::{Raster, Rect, Size};
 
 use super::shared::{Shared, lock, now};
-use crate::media::Rect;
 
 /// Playback's end. Clones write on the same screen. Everything may be called with or without a window.
 #[derive(Clone, Debug)]
@@ -26,26 +25,23 @@ pub struct Presented {
 }
 
 impl ScreenWriter {
-    /// Shows `pixels` (0x00RRGGBB, `size` of them, rows without padding), which differ from what was shown last only
-    /// within `dirty` (pixels of the picture; ignored when `size` is another than last time).
+    /// Shows `picture`, which differs from what was shown last only within `dirty` (its own pixels; ignored when it has
+    /// another size than last time).
     ///
-    /// [`Self::keep`] has to follow. `frame` comes back in [`Self::presented`]. Where the display is slow this may wait for it. Pixels of the wrong
-    /// number are not shown. Without a [`super::Screen`] (headless) every picture counts as presented at once; in a hidden
+    /// [`Self::keep`] has to follow. `frame` comes back in [`Self::presented`]. Where the display is slow this may wait
+    /// for it. Without a [`super::Screen`] (headless) every picture counts as presented at once; in a hidden
     /// window none does.
-    pub fn show(&self, frame: u64, pixels: &[u32], size: Size, dirty: &[Rect]) {
-        if pixels.len() != size.width() * size.height() {
-            return;
-        }
+    pub fn show(&self, frame: u64, picture: &mut dyn Raster, dirty: &[Rect]) {
         let mut state = self.shared.state();
         if state.unseen {
             drop(state);
             return self.shared.stamp(frame, 1);
         }
-        let painted = state.show(frame, pixels, size, dirty);
+        let painted = state.show(frame, picture, dirty);
         if painted {
             self.shared.hand(frame);
         } else {
-            state.keep(pixels, size);
+            state.keep(picture);
         }
         drop(state);
         self.shared.wake();
@@ -54,15 +50,12 @@ impl ScreenWriter {
     /// Has to follow behind [`Self::show`], unless the next picture comes soon, with the same picture and before it
     /// changes: for the window to paint it again. Not at once, since that would take the time of whoever brings the
     /// picture to the screen; until then the window leaves painting to [`Self::show`].
-    pub fn keep(&self, pixels: &[u32], size: Size) {
-        if pixels.len() != size.width() * size.height() {
-            return;
-        }
+    pub fn keep(&self, picture: &mut dyn Raster) {
         let mut state = self.shared.state();
         if state.unseen {
             return;
         }
-        state.keep(pixels, size);
+        state.keep(picture);
         // The window has waited for it.
         let due = state.is_due();
         drop(state);
@@ -74,9 +67,8 @@ impl ScreenWriter {
     /// Takes what has come of the picture that is to be shown next, and of which more is to come: where the window's
     /// buffer can be painted at once it is, so that less is left to do when the rest is there. Nobody sees it before.
     /// Whether it was taken; then [`Self::show`] need not be told of this `dirty` again.
-    pub fn prepare(&self, pixels: &[u32], size: Size, dirty: &[Rect]) -> bool {
-        pixels.len() == size.width() * size.height()
-            && self.shared.state().prepare(pixels, size, dirty)
+    pub fn prepare(&self, picture: &mut dyn Raster, dirty: &[Rect]) -> bool {
+        self.shared.state().prepare(picture, dirty)
     }
 
     /// A notice over the picture, or instead of it, until it is replaced; `None` takes it away. Like everything else

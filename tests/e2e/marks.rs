@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, io::Write as _, process::Stdio, time::Duration};
 
-use tunnelcast::{codec::Canvas, session::client::Event};
+use tunnelcast::{codec::Canvas, media::Raster, session::client::Event};
 
 use crate::support::{Program, Raw, Relay};
 
@@ -33,7 +33,7 @@ fn picture(number: usize, noise: &mut u32) -> Vec<u8> {
 }
 
 /// The number at the head, or at the foot, of a picture of any size.
-fn mark(canvas: &Canvas, foot: bool) -> usize {
+fn mark(canvas: &mut Canvas, foot: bool) -> usize {
     let size = canvas.size();
     let middle = MARK / 2 * size.height() / HEIGHT;
     let line = if foot {
@@ -84,7 +84,7 @@ async fn head_and_foot_of_every_picture_are_of_one_moment_on_a_line_that_is_too_
                 assert_eq!(canvases.get_mut(&rung).unwrap().apply(&cells).bad, 0);
             }
             Event::FrameEnd { rung, frame, .. } => {
-                let canvas = &canvases[&rung];
+                let canvas = canvases.get_mut(&rung).unwrap();
                 assert!(canvas.is_complete(), "frame {frame}");
                 let (head, foot) = (mark(canvas, false), mark(canvas, true));
                 assert_eq!(head, foot, "frame {frame}, {}", canvas.size());

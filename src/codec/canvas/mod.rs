@@ -10,16 +10,22 @@ use bytes::Bytes;
 
 use super::CodecError;
 use super::jpeg::{JpegError, JpegLibrary, Whole};
-use crate::media::{CellIndex, Rect, Rung, RungKind, Size};
+use crate::media::{CellIndex, Pixels, Raster, Rect, Rung, RungKind, Size};
 use packed::Packed;
 use planes::Planes;
 use store::Store;
 
-/// Holds the newest cells of a rung and what they look like. Only what changed is decoded.
+/// Holds the newest cells of a rung and what they look like. Only what changed is decoded, and pixels are made of it
+/// when they are asked for.
 #[derive(Debug)]
 pub struct Canvas {
     rung: Arc<Rung>,
+    /// Empty until somebody wants them all, where they are made of planes.
     pixels: Vec<u32>,
+    /// Where they are older than the planes.
+    stale: Vec<Rect>,
+    /// Done at once when it was begun.
+    ready: Option<Applied>,
     held: Held,
 }
 
@@ -37,7 +43,7 @@ enum Held {
 /// What a call of [`Canvas::apply`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Where pixels were painted: never empty, never outside. May overlap.
+    /// Where pixels changed: never empty, never outside. May overlap.
     pub dirty: Vec<Rect>,
     /// Cells that could not be used: bytes that are not one cell, or an index out of range. They are as before.
     pub bad: usize,
@@ -49,6 +55,13 @@ impl Applied {
     fn add_bad(&mut self, fault: JpegError) {
         self.bad += 1;
         self.fault.get_or_insert_with(|| fault.into());
+    }
+
+    /// Together with what was done afterwards.
+    pub fn extend(&mut self, later: Self) {
+        self.dirty.extend(later.dirty);
+        self.bad += later.bad;
+        self.fault = self.fault.take().or(later.fault);
     }
 }
 
@@ -74,30 +87,47 @@ impl Canvas {
                 rgba: Vec::new(),
             },
         };
-        let size = rung.size();
+        let count = match held {
+            Held::Planes(_) => 0,
+            Held::Packed(_) | Held::Whole { .. } => rung.size().width() * rung.size().height(),
+        };
         Ok(Self {
-            pixels: vec![0; size.width() * size.height()],
+            pixels: vec![0; count],
+            stale: Vec::new(),
+            ready: None,
             rung,
             held,
         })
     }
 
-    /// Takes cells and paints them. A cell whose bytes are bad keeps its old bytes and pixels, and is counted; it
+    /// Takes cells and decodes them. A cell whose bytes are bad keeps its old bytes and pixels, and is counted; it
     /// disturbs no other. Later cells of the same index replace earlier ones.
     pub fn apply(&mut self, cells: &[(CellIndex, Bytes)]) -> Applied {
-        let size = self.size();
+        self.begin(cells);
+        let mut applied = Applied::default();
+        while let Some(part) = self.advance() {
+            applied.extend(part);
+        }
+        applied
+    }
+
+    /// Begins to take cells, as [`Self::apply`]. Other threads decode them, while the caller sees to those that are done:
+    /// call [`Self::advance`] until nothing is left.
+    pub fn begin(&mut self, cells: &[(CellIndex, Bytes)]) {
+        while self.advance().is_some() {}
+        let mut applied = Applied::default();
         match &mut self.held {
-            Held::Planes(held) => held.apply(cells, &mut self.pixels),
-            Held::Packed(held) => held.apply(cells, &mut self.pixels),
+            Held::Planes(held) => held.begin(cells, &mut applied),
+            Held::Packed(held) => applied = held.apply(cells, &mut self.pixels),
             Held::Whole {
                 jpeg,
                 scratch,
                 rgba,
             } => {
-                let mut applied = Applied::default();
+                let size = self.rung.size();
                 // Of several whole pictures only the newest matters.
                 let [older @ .., newest] = cells else {
-                    return applied;
+                    return;
                 };
                 for _ in older.iter().filter(|(index, _)| *index != 0) {
                     applied.add_bad(NO_SUCH_CELL);
@@ -115,9 +145,39 @@ impl Canvas {
                     }
                     Err(fault) => applied.add_bad(fault),
                 }
-                applied
             }
         }
+        self.ready = Some(applied).filter(|applied| *applied != Applied::default());
+    }
+
+    /// What was done since the last call, of what was begun: some cells, which can be painted. Waits for them, or helps.
+    /// `None` when nothing is left.
+    pub fn advance(&mut self) -> Option<Applied> {
+        if let Some(applied) = self.ready.take() {
+            return Some(applied);
+        }
+        let Held::Planes(held) = &mut self.held else {
+            return None;
+        };
+        let applied = held.advance()?;
+        if !self.pixels.is_empty() {
+            self.stale.extend(&applied.dirty);
+            if self.stale.len() > MOST_STALE {
+                self.stale.clear();
+                let size = self.rung.size();
+                self.stale.push(Rect::whole(size.width(), size.height()));
+            }
+        }
+        Some(applied)
+    }
+
+    /// Whether [`Self::advance`] has more to give.
+    pub fn is_underway(&self) -> bool {
+        let decoding = match &self.held {
+            Held::Planes(held) => held.is_underway(),
+            Held::Packed(_) | Held::Whole { .. } => false,
+        };
+        decoding || self.ready.is_some()
     }
 
     /// The rung it shows.
@@ -128,11 +188,6 @@ impl Canvas {
     /// Width and height.
     pub fn size(&self) -> Size {
         self.rung.size()
-    }
-
-    /// Row by row, 0x00RRGGBB; black where nothing has come yet.
-    pub fn pixels(&self) -> &[u32] {
-        &self.pixels
     }
 
     /// Whether every cell has come at least once.
@@ -158,6 +213,40 @@ impl Canvas {
     }
 }
 
+/// Black where nothing has come yet.
+impl Raster for Canvas {
+    fn size(&self) -> Size {
+        self.rung.size()
+    }
+
+    fn pixels(&mut self) -> &[u32] {
+        let size = self.rung.size();
+        let width = size.width();
+        if let Held::Planes(held) = &mut self.held {
+            if self.pixels.is_empty() {
+                self.pixels.resize(width * size.height(), 0);
+                self.stale.push(Rect::whole(width, size.height()));
+            }
+            for part in self.stale.drain(..) {
+                held.paint(part, &mut self.pixels[part.y * width + part.x..], width);
+            }
+        }
+        &self.pixels
+    }
+
+    fn paint(&mut self, part: Rect, out: &mut [u32], stride: usize) {
+        let size = self.rung.size();
+        match &mut self.held {
+            Held::Planes(held) => held.paint(part, out, stride),
+            Held::Packed(_) | Held::Whole { .. } => {
+                if let Some(mut pixels) = Pixels::new(&self.pixels, size) {
+                    pixels.paint(part, out, stride);
+                }
+            }
+        }
+    }
+}
+
 fn decode_whole(
     jpeg: &[u8],
     expected: Size,
@@ -171,6 +260,9 @@ fn decode_whole(
     }
     whole.rgba(rgba)
 }
+
+/// Beyond so many parts all pixels are made anew.
+const MOST_STALE: usize = 64;
 
 const NO_SUCH_CELL: JpegError = JpegError::Broken("cell outside the picture");
 

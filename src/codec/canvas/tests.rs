@@ -44,6 +44,14 @@ fn full(frame: &Frame, library: JpegLibrary) -> Canvas {
     canvas
 }
 
+/// All of it, made anew.
+fn painted(canvas: &mut Canvas) -> Vec<u32> {
+    let (width, height) = (canvas.size().width(), canvas.size().height());
+    let mut pixels = vec![9; width * height];
+    canvas.paint(Rect::whole(width, height), &mut pixels, width);
+    pixels
+}
+
 /// The same picture as a whole JPEG would show it.
 fn reference(canvas: &Canvas) -> Vec<u32> {
     let rung = Rung {
@@ -84,11 +92,12 @@ fn mean(values: &[u8]) -> f64 {
 fn a_whole_frame_is_painted_as_its_jpeg_is() {
     for (width, height) in [(1280, 720), (1366, 768), (16, 16), (33, 47), (500, 20)] {
         let frame = frame(size(width, height), 0);
-        let canvas = full(&frame, JpegLibrary::Plain);
-        assert!(canvas.pixels() == reference(&canvas), "{width}x{height}");
+        let mut canvas = full(&frame, JpegLibrary::Plain);
+        let expected = reference(&canvas);
+        assert!(canvas.pixels() == expected, "{width}x{height}");
         assert_eq!(canvas.join().unwrap(), join(&frame));
         // Another transform and other rounding: one level here and there.
-        let turbo = full(&frame, JpegLibrary::Turbo);
+        let mut turbo = full(&frame, JpegLibrary::Turbo);
         let (edge, inside) = differences(turbo.pixels(), canvas.pixels(), width as usize, 160);
         let all = [edge, inside].concat();
         assert!(
@@ -107,7 +116,7 @@ fn each_library_reads_what_either_wrote() {
         let size = picture.size();
         let mut encoder = Encoder::with_library(7, size, Quality::DEFAULT, encoder).unwrap();
         let frame = encoder.encode(&picture, 1, MediaTime::ZERO).unwrap();
-        let [turbo, plain] = JpegLibrary::ALL.map(|library| full(&frame, library));
+        let [mut turbo, mut plain] = JpegLibrary::ALL.map(|library| full(&frame, library));
         let (edge, inside) = differences(turbo.pixels(), plain.pixels(), size.width(), 160);
         let all = [edge, inside].concat();
         assert!(
@@ -127,7 +136,8 @@ fn every_tenth_cell_of_a_photograph_stays_within_the_bounds() {
     let changed: Vec<_> = cells(&new).into_iter().skip(3).step_by(10).collect();
     assert_eq!(changed.len(), 36);
     assert_eq!(canvas.apply(&changed).bad, 0);
-    let (edge, inside) = differences(canvas.pixels(), &reference(&canvas), 1280, 160);
+    let expected = reference(&canvas);
+    let (edge, inside) = differences(canvas.pixels(), &expected, 1280, 160);
     assert!(inside.iter().all(|d| *d == 0), "rows are exact");
     assert!(mean(&edge) < 0.3, "{}", mean(&edge));
 }
@@ -139,7 +149,8 @@ fn cells_that_come_one_by_one_stay_within_the_bounds() {
     for cell in cells(&frame).chunks(3) {
         assert_eq!(canvas.apply(cell).bad, 0);
     }
-    let (edge, inside) = differences(canvas.pixels(), &reference(&canvas), 1280, 160);
+    let expected = reference(&canvas);
+    let (edge, inside) = differences(canvas.pixels(), &expected, 1280, 160);
     assert!(inside.iter().all(|d| *d == 0));
     assert!(mean(&edge) < 0.5, "{}", mean(&edge));
     let far = edge.iter().filter(|d| **d > 8).count();
@@ -202,8 +213,9 @@ proptest! {
                 .collect();
             prop_assert_eq!(canvas.apply(&changed).bad, 0);
         }
+        let expected = reference(&canvas);
         let (edge, inside) =
-            differences(canvas.pixels(), &reference(&canvas), size.width(), cell_width);
+            differences(canvas.pixels(), &expected, size.width(), cell_width);
         prop_assert!(inside.iter().all(|d| *d == 0));
         prop_assert!(edge.is_empty() || mean(&edge) < 10.0, "{}", mean(&edge));
     }
@@ -219,12 +231,36 @@ proptest! {
         let new = cells(&frame(size, 40));
         let changed: Vec<_> = picks.iter().map(|pick| pick.get(&new).clone()).collect();
         let applied = canvas.apply(&changed);
-        for (index, (old, new)) in before.iter().zip(canvas.pixels()).enumerate() {
+        let after = painted(&mut canvas);
+        prop_assert!(after == canvas.pixels());
+        for (index, (old, new)) in before.iter().zip(&after).enumerate() {
             let (x, y) = (index % 330, index / 330);
             let covered = applied.dirty.iter().any(|rect| {
                 (rect.x..rect.x + rect.width).contains(&x) && (rect.y..rect.y + rect.height).contains(&y)
             });
             prop_assert!(covered || old == new);
+        }
+    }
+
+    #[test]
+    fn a_part_is_painted_as_it_is_in_the_whole(
+        library in prop::sample::select(&JpegLibrary::ALL[..]),
+        corners in ((0usize..340, 0usize..110), (1usize..340, 1usize..110)),
+        some in 1usize..21,
+    ) {
+        let size = size(330, 100);
+        let mut canvas = empty(&frame(size, 0), library);
+        canvas.apply(&cells(&frame(size, 0))[..some]);
+        let all = painted(&mut canvas);
+        let ((x, y), (width, height)) = corners;
+        let part = Rect::new(x, y, width, height);
+        let mut out = vec![7; 345 * 120];
+        canvas.paint(part, &mut out, 345);
+        for (index, pixel) in out.iter().enumerate() {
+            let (column, row) = (index % 345, index / 345);
+            let within = column < width && row < height && x + column < 330 && y + row < 100;
+            let expected = if within { all[(y + row) * 330 + x + column] } else { 7 };
+            prop_assert_eq!(*pixel, expected, "{} {}", column, row);
         }
     }
 
@@ -252,7 +288,7 @@ proptest! {
         let held = canvas.join();
         let applied = canvas.apply(&[(CellIndex::try_from(victim).unwrap(), bytes.into())]);
         if applied.bad == 1 {
-            prop_assert!(canvas.pixels() == before && canvas.join() == held);
+            prop_assert!(painted(&mut canvas) == before && canvas.join() == held);
         }
         let (row, column) = (victim / 2, victim % 2);
         for (index, (old, new)) in before.iter().zip(canvas.pixels()).enumerate() {
@@ -394,8 +430,11 @@ fn several_threads_paint_what_one_does() {
             let mut held = Planes::new(*grid, header).unwrap();
             held.set_workers(most);
             let mut pixels = vec![0; 1280 * 720];
-            held.apply(&cells(&old), &mut pixels);
-            held.apply(&some, &mut pixels);
+            for cells in [&cells(&old), &some] {
+                held.begin(cells, &mut Applied::default());
+                while held.advance().is_some() {}
+            }
+            held.paint(Rect::whole(1280, 720), &mut pixels, 1280);
             pixels
         };
         assert!(packed(NonZeroUsize::MIN) == packed(MOST), "every {step}");
@@ -464,7 +503,8 @@ fn a_whole_picture_that_does_not_fit_is_bad() {
     let mut canvas = rung(size(320, 64));
     assert_eq!(canvas.apply(&[(0, jpeg.slice(..jpeg.len() / 2))]).bad, 1);
     assert_eq!(canvas.apply(&[(1, jpeg.clone())]).bad, 1);
-    assert!(canvas.pixels().iter().all(|pixel| *pixel == 0) && canvas.join().is_none());
+    assert!(canvas.pixels().iter().all(|pixel| *pixel == 0));
+    assert!(canvas.join().is_none());
     assert_eq!(rung(size(64, 320)).apply(&[(0, jpeg.clone())]).bad, 1);
     assert_eq!(canvas.apply(&[(0, jpeg.clone())]).bad, 0);
     assert_eq!(canvas.join(), Some(jpeg));

@@ -1,4 +1,4 @@
-//! Cells decoded to planes, and the pixels that they touch converted.
+//! Cells decoded to planes, and pixels made of these when they are wanted.
 //!
 //! A cell is decoded alone, to samples that depend on nothing but its bytes; chroma is interpolated afterwards, over
 //! the whole picture. So the pixels are the same however and in whatever order the cells came.
@@ -14,7 +14,7 @@ use super::Applied;
 use super::store::Store;
 use crate::codec::jpeg::{CellDecoder, JpegError};
 use crate::codec::workers::Workers;
-use crate::media::{CellIndex, Grid};
+use crate::media::{CellIndex, Grid, Rect};
 use paint::Painter;
 use task::Decode;
 
@@ -50,29 +50,41 @@ impl Planes {
         &self.store
     }
 
-    pub(super) fn apply(&mut self, cells: &[(CellIndex, Bytes)], pixels: &mut [u32]) -> Applied {
+    /// Hands out those of `cells` that are new.
+    pub(super) fn begin(&mut self, cells: &[(CellIndex, Bytes)], applied: &mut Applied) {
+        let waiting = self.store.mark(cells, applied);
+        if waiting > 0 {
+            self.start(cells, waiting);
+        }
+    }
+
+    /// Takes some that are done; `None` when none are left.
+    pub(super) fn advance(&mut self) -> Option<Applied> {
+        let mut task = self.workers.finish()?;
         let mut applied = Applied::default();
-        let waiting = self.store.mark(cells, &mut applied);
-        if waiting == 0 {
-            return applied;
-        }
-        self.start(cells, waiting);
-        while let Some(mut task) = self.workers.finish() {
-            for (cell, bytes, result) in task.results() {
-                self.store.unmark(cell);
-                match result {
-                    Ok(samples) => {
-                        self.painter.put(cell, samples);
-                        self.store.keep(cell, &bytes);
-                    }
-                    Err(fault) => applied.add_bad(fault),
+        for (cell, bytes, result) in task.results() {
+            self.store.unmark(cell);
+            match result {
+                Ok(samples) => {
+                    self.painter.put(cell, samples);
+                    self.store.keep(cell, &bytes);
                 }
+                Err(fault) => applied.add_bad(fault),
             }
-            // While others still decode: what their cells change at these cells' edges they will paint once more.
-            self.painter.paint(&self.store, pixels, &mut applied.dirty);
-            self.spare.push(task);
         }
-        applied
+        self.spare.push(task);
+        self.painter.take_dirty(&mut applied.dirty);
+        Some(applied)
+    }
+
+    /// Whether some are left.
+    pub(super) fn is_underway(&self) -> bool {
+        self.workers.is_busy()
+    }
+
+    /// Makes the pixels of `part`, as [`Raster::paint`](crate::media::Raster::paint); black where nothing has come.
+    pub(super) fn paint(&mut self, part: Rect, out: &mut [u32], stride: usize) {
+        self.painter.paint(&self.store, part, out, stride);
     }
 
     /// Hands out the `waiting` cells.

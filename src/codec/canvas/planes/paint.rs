@@ -18,11 +18,11 @@ pub(super) struct Painter {
     y: Bordered,
     cb: Bordered,
     cr: Bordered,
-    /// Which cells are to be painted; all false between calls of [`Self::paint`].
+    /// Which cells were put since the last call of [`Self::take_dirty`].
     fresh: Vec<bool>,
     /// Reused: pixels as they come from the conversion.
     bgra: Vec<u8>,
-    /// Reused: what is to be painted.
+    /// Reused: what has changed.
     areas: Vec<Area>,
 }
 
@@ -65,7 +65,7 @@ impl Painter {
         }
     }
 
-    /// Takes the samples of `cell`, which is painted next time.
+    /// Takes the samples of `cell`.
     pub(super) fn put(&mut self, cell: usize, samples: &CellSamples) {
         self.fresh[cell] = true;
         let grid = self.grid;
@@ -79,19 +79,13 @@ impl Painter {
         }
     }
 
-    /// Paints what the new samples touch; cells that `store` does not hold stay as they are.
-    pub(super) fn paint(&mut self, store: &Store, pixels: &mut [u32], dirty: &mut Vec<Rect>) {
+    /// The pixels that depend on what was put since the last call.
+    pub(super) fn take_dirty(&mut self, dirty: &mut Vec<Rect>) {
         let mut areas = std::mem::take(&mut self.areas);
         areas.clear();
         find_areas(&self.fresh, self.grid, &mut areas);
         self.fresh.fill(false);
-        for &area in &areas {
-            dirty.push(self.rect(area));
-            let lines = area.top * 16..area.bottom * 16 + 2;
-            for top in lines.clone().step_by(BAND) {
-                self.paint_band(area, top..lines.end.min(top + BAND), store, pixels);
-            }
-        }
+        dirty.extend(areas.iter().map(|area| self.rect(*area)));
         self.areas = areas;
     }
 
@@ -108,19 +102,42 @@ impl Painter {
         }
     }
 
-    /// Paints some lines of an area, an even number, counted from the border.
-    fn paint_band(
-        &mut self,
-        area: Area,
-        lines: std::ops::Range<usize>,
-        store: &Store,
-        pixels: &mut [u32],
-    ) {
-        let grid = self.grid;
-        let left = area.left * grid.cell_width();
-        let width = (area.right - area.left) * grid.cell_width() + 2;
+    /// Makes the pixels of `part`; black where `store` holds no cell.
+    pub(super) fn paint(&mut self, store: &Store, part: Rect, out: &mut [u32], stride: usize) {
+        let size = self.grid.size();
+        let part = part.intersection(Rect::whole(size.width(), size.height()));
+        if part.is_empty() {
+            return;
+        }
+        let mut rows = out.chunks_mut(stride);
+        // Counted from the border, and in pairs that share their chroma.
+        let lines = (part.y + 1) / 2 * 2..part.bottom() + 1;
+        for top in lines.clone().step_by(BAND) {
+            let bottom = lines.end.min(top + BAND);
+            self.convert(part, top..bottom.next_multiple_of(2));
+            let left = (part.x + 1) % 2;
+            let wide = wide(part);
+            for (line, bgra) in (top..bottom).zip(self.bgra.chunks_exact(wide * 4)) {
+                if line <= part.y {
+                    continue;
+                }
+                let Some(row) = rows.next() else {
+                    return;
+                };
+                let length = part.width.min(row.len());
+                paint_line(&bgra[left * 4..], &mut row[..length]);
+                if !store.is_complete() {
+                    self.blacken(store, line - 1, part.x, &mut row[..length]);
+                }
+            }
+        }
+    }
+
+    /// Converts some lines of `part`, an even number, counted from the border, from the pair on in which it begins.
+    fn convert(&mut self, part: Rect, lines: std::ops::Range<usize>) {
+        let left = (part.x + 1) / 2 * 2;
         // The last pair of columns and of rows would be made without the chroma behind them.
-        let (wide, high) = (width + SURPLUS, lines.len() + 1);
+        let (wide, high) = (wide(part), lines.len() + 1);
         if self.bgra.len() < wide * high * 4 {
             self.bgra.resize(wide * high * 4, 0);
         }
@@ -143,29 +160,27 @@ impl Painter {
             YuvStandardMatrix::Bt601,
         );
         debug_assert!(converted.is_ok(), "{converted:?}");
-        let size = grid.size();
-        let from = left.max(1) - 1;
-        let to = (left + width - 1).min(size.width());
-        for (line, bgra) in lines.zip(self.bgra.chunks_exact(wide * 4)) {
-            let Some(y) = line.checked_sub(1).filter(|y| *y < size.height()) else {
-                continue;
-            };
-            let bgra = &bgra[(from + 1 - left) * 4..];
-            let row = &mut pixels[y * size.width()..][..size.width()];
-            if store.is_complete() {
-                paint_line(bgra, &mut row[from..to]);
-                continue;
+    }
+
+    /// Takes from the pixels of `row` `y`, from `x` on, those whose cells are not there.
+    fn blacken(&self, store: &Store, y: usize, x: usize, row: &mut [u32]) {
+        let width = self.grid.cell_width();
+        let first = y / 16 * self.grid.columns();
+        let mut from = 0;
+        while from < row.len() {
+            let column = (x + from) / width;
+            let end = ((column + 1) * width - x).min(row.len());
+            if store.held(first + column).is_empty() {
+                row[from..end].fill(0);
             }
-            let first = y / 16 * grid.columns();
-            for column in from / grid.cell_width()..=(to - 1) / grid.cell_width() {
-                let start = (column * grid.cell_width()).max(from);
-                let end = ((column + 1) * grid.cell_width()).min(to);
-                if !store.held(first + column).is_empty() {
-                    paint_line(&bgra[(start - from) * 4..], &mut row[start..end]);
-                }
-            }
+            from = end;
         }
     }
+}
+
+/// So many columns are converted for `part`: from the pair in which it begins, counted from the border, and some more.
+const fn wide(part: Rect) -> usize {
+    ((part.x + 1) % 2 + part.width).next_multiple_of(2) + SURPLUS
 }
 
 impl Bordered {
@@ -216,7 +231,7 @@ impl Bordered {
     }
 }
 
-/// Runs of cells to be painted, those of neighbouring rows together where they begin and end alike.
+/// Runs of fresh cells, those of neighbouring rows together where they begin and end alike.
 fn find_areas(fresh: &[bool], grid: Grid, areas: &mut Vec<Area>) {
     for (row, cells) in fresh.chunks_exact(grid.columns()).enumerate() {
         let mut column = 0;
