@@ -129,6 +129,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rubato", &["capture", "present"]),
     ("hyper", &["transport", "server"]),
     ("quinn", &["transport"]),
+    ("quinn_proto", &["transport"]),
     ("tokio_rustls", &["transport"]),
     ("tokio_tungstenite", &["transport"]),
     ("ppp", &["transport"]),

@@ -127,6 +127,11 @@ impl<T: Task> Workers<T> {
         }
     }
 
+    /// Whether somebody begins at once with what is started.
+    pub(super) const fn have_helpers(&self) -> bool {
+        !self.helpers.is_empty()
+    }
+
     /// Whether tasks are out that were not taken back.
     pub(super) fn is_busy(&self) -> bool {
         !self.desk.lock().slots.is_empty()

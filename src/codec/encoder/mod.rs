@@ -35,6 +35,8 @@ pub struct Encoder {
     header_bytes: usize,
     /// Coded bytes of one cell in the newest picture, for reserving.
     cell_bytes: usize,
+    /// The newest picture was coded in whole rows: the next one will be, too, unless all came to rest.
+    moving: bool,
 }
 
 impl Encoder {
@@ -69,6 +71,7 @@ impl Encoder {
             due: Vec::new(),
             coded: Vec::new(),
             cell_bytes: 512,
+            moving: false,
         })
     }
 
@@ -109,7 +112,16 @@ impl Encoder {
             });
         }
         let mut due = std::mem::take(&mut self.due);
+        // While the helpers begin, this thread finds out what is due; what is not will be dropped.
+        let begun = self.moving && self.workers.have_helpers();
+        if begun {
+            self.start_rows(picture);
+        }
         self.detector.select(picture, capture, &mut due);
+        self.moving = due.len() * 10 >= self.grid.count() * WHOLE_FROM_TENTHS;
+        if self.moving && !begun {
+            self.start_rows(picture);
+        }
         // Of the very first frame there is nothing to show beside what is made.
         let early = early.filter(|_| !self.cells.is_empty());
         let step = (due.len() / PARTS).max(LEAST_PART);
@@ -119,7 +131,11 @@ impl Encoder {
             early,
             step,
         };
-        let coded = self.code(picture, &due, &mut parts);
+        let coded = if begun || self.moving {
+            self.code_whole(picture, &due, &mut parts)
+        } else {
+            self.code_packed(picture, &due, &mut parts)
+        };
         match &coded {
             Ok(()) => self.take(number),
             Err(_) => self.detector.forget(&due),
@@ -169,21 +185,7 @@ impl Encoder {
         }
     }
 
-    /// Fills `coded` with `due`, less what `parts` were given.
-    fn code(
-        &mut self,
-        picture: &Arc<Picture>,
-        due: &[CellIndex],
-        parts: &mut Parts<'_>,
-    ) -> Result<(), JpegError> {
-        if due.len() * 10 >= self.grid.count() * WHOLE_FROM_TENTHS {
-            self.code_whole(picture, due, parts)
-        } else {
-            self.code_packed(picture, due, parts)
-        }
-    }
-
-    /// Only `due`, stacked on each other.
+    /// Fills `coded` with `due`, stacked on each other, less what `parts` were given.
     fn code_packed(
         &mut self,
         picture: &Arc<Picture>,
@@ -202,21 +204,25 @@ impl Encoder {
         self.finish_strips(due.len(), keep, parts)
     }
 
-    /// Rows over the whole width, of which `due` are kept.
+    /// Hands out rows over the whole width.
+    fn start_rows(&mut self, picture: &Arc<Picture>) {
+        let grid = self.grid;
+        let strip = |row: usize| (0, row * grid.cell_height());
+        self.start_strips(picture, grid.rows(), strip, grid.columns());
+    }
+
+    /// The same of the rows that were handed out, of which `due` are kept.
     fn code_whole(
         &mut self,
         picture: &Arc<Picture>,
         due: &[CellIndex],
         parts: &mut Parts<'_>,
     ) -> Result<(), JpegError> {
-        let grid = self.grid;
-        let strip = |row: usize| (0, row * grid.cell_height());
         let mut wanted = due.iter().copied().peekable();
         // In rising order, both of them.
         let keep = |place: usize| wanted.next_if(|&cell| cell as usize == place);
-        self.start_strips(picture, grid.rows(), strip, grid.columns());
         self.detector.keep(picture, due, parts.capture);
-        self.finish_strips(grid.count(), keep, parts)
+        self.finish_strips(self.grid.count(), keep, parts)
     }
 
     /// Hands out `count` strips to be coded, each `cells_across` wide.

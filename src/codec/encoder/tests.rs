@@ -58,6 +58,7 @@ fn packed_cells_are_those_of_the_whole_picture() {
             let mut encoder = encoder_with(size(width, height), library);
             let picture = Arc::new(photo(size(width, height), 3));
             let all: Vec<CellIndex> = (0..).take(encoder.grid.count()).collect();
+            encoder.start_rows(&picture);
             encoder.code_whole(&picture, &all, &mut no_parts()).unwrap();
             let whole = encoder.coded.clone();
             encoder
@@ -83,6 +84,7 @@ proptest! {
         let mut due: Vec<_> = picks.iter().map(|pick| CellIndex::try_from(pick.index(count)).unwrap()).collect();
         due.sort_unstable();
         due.dedup();
+        encoder.start_rows(&picture);
         encoder.code_whole(&picture, &due, &mut no_parts()).unwrap();
         let whole = encoder.coded.clone();
         encoder.code_packed(&picture, &due, &mut no_parts()).unwrap();

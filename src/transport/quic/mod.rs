@@ -6,6 +6,7 @@
 mod frames;
 mod link;
 mod listen;
+mod roomy;
 mod settings;
 mod socket;
 

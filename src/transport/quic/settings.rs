@@ -7,6 +7,7 @@ use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerCo
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
 
 use super::frames::MOST_ARRIVING;
+use super::roomy::RoomyConfig;
 use crate::trust;
 
 /// How it is decided what a network can carry.
@@ -77,7 +78,7 @@ fn transport(side: Side, congestion: Congestion) -> TransportConfig {
         .congestion_controller_factory(match congestion {
             Congestion::Cubic => Arc::new(congestion::CubicConfig::default()),
             Congestion::NewReno => Arc::new(congestion::NewRenoConfig::default()),
-            Congestion::Bbr => Arc::new(congestion::BbrConfig::default()),
+            Congestion::Bbr => Arc::new(RoomyConfig::default()),
         });
     match side {
         Side::Viewer => config
