@@ -3,6 +3,9 @@
 //! Nothing outside this folder names their crates. Whole JPEGs, whose headers are a peer's own, always go through
 //! [`plain`]; cells go through whichever the caller chose.
 
+#[cfg(target_arch = "x86_64")]
+mod forward;
+mod machine;
 mod plain;
 mod turbo_encode;
 mod turbo_inverse;
