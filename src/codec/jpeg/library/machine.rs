@@ -12,7 +12,7 @@ use fearless_simd::{Avx2, Level, Simd};
 
 /// What the machine has beyond what the program is compiled for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Machine {
+pub(in crate::codec::jpeg) enum Machine {
     /// Nothing, or nothing that is used here.
     Any,
     /// All that x86-64 had in 2013.
@@ -22,7 +22,7 @@ pub(super) enum Machine {
 
 impl Machine {
     /// This one.
-    pub(super) fn new() -> Self {
+    pub(in crate::codec::jpeg) fn new() -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Level::new().as_avx2() {
             return Self::Avx2(avx2);
@@ -32,7 +32,7 @@ impl Machine {
 
     /// Does `work` as compiled for this machine: all in it that is `inline(always)`, as the closure itself has to be.
     #[inline(always)]
-    pub(super) fn run<T>(self, work: impl FnOnce() -> T) -> T {
+    pub(in crate::codec::jpeg) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         match self {
             Self::Any => work(),
             #[cfg(target_arch = "x86_64")]

@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod forward;
+#[cfg(target_arch = "x86_64")]
+mod inverse;
 mod machine;
 mod plain;
 mod turbo_encode;
@@ -12,6 +14,7 @@ mod turbo_inverse;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(super) use machine::Machine;
 pub(in crate::codec) use plain::{Colour, decode};
 pub(super) use turbo_inverse::Inverse;
 
