@@ -216,7 +216,6 @@ fn kind(value: i32) -> usize {
 }
 
 /// By value, which is at least -2048. A look-up costs half of what counting its bits does.
-
 static KINDS: [u8; 4096] = {
     let mut kinds = [0; 4096];
     let mut index = 1;
