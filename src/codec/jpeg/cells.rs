@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::JpegError;
 use super::layout::Layout;
 use super::library::{Inverse, PackedSource, StripEncoder};
-use super::scan::{Tail, Walker};
+use super::scan::{Pair, Tail, Walker};
 use super::segments::{EOI, RST0, RST7, find_ff};
 use crate::media::{Grid, Picture, Size};
 
@@ -71,13 +71,13 @@ impl CellHeader {
         self.walker.check(cell, self.restart, Tail::Exact, scratch)
     }
 
-    /// As [`Self::check`], and gives every block to `take` on the way: its component and its coefficients.
-    #[inline]
+    /// As [`Self::check`], and gives every macroblock's coefficients to `take` on the way: Y above and below, Cb and Cr.
+    #[inline(always)]
     pub(super) fn read(
         &self,
         cell: &[u8],
         scratch: &mut Vec<u8>,
-        take: impl FnMut(usize, &[i16; 64]),
+        take: impl FnMut(usize, &[Pair; 3]),
     ) -> Result<(), JpegError> {
         self.walker.read(cell, self.restart, scratch, take)
     }

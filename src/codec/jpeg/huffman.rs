@@ -1,6 +1,7 @@
 //! Huffman tables: those that everybody uses (ITU-T T.81, annex K.3), and walking a scan with any others.
 
 use super::JpegError;
+use super::glance::Glance;
 
 /// A table as it stands in a DHT segment.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,8 @@ pub(super) struct Table {
     fast: Box<[Steps; 1 << FAST]>,
     /// The same for reading values: one symbol at a time.
     symbols: Box<[Symbol; 1 << FAST]>,
+    /// Of an AC table, what the same bits show of coefficients.
+    glances: Box<[Glance; 1 << FAST]>,
     /// By the next 16 bits, from `long_from` on: codes longer than [`FAST`].
     long: Vec<Symbol>,
     long_from: u32,
@@ -68,11 +71,13 @@ pub(super) struct Step {
     pub(super) advance: u8,
 }
 
-/// A symbol: `bits` to skip (0: no such code), of which the last `size` are a value; `advance` in the block.
+/// A symbol: `bits` to skip (0: no such code), of which those behind `code` are a value; `advance` in the block.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Symbol {
     pub(super) bits: u8,
-    size: u8,
+    code: u8,
+    /// 63 less the value's bits.
+    over: u8,
     pub(super) advance: u8,
 }
 
@@ -85,17 +90,18 @@ impl Symbol {
     }
 
     /// The value that stands behind the code with which `window` begins; 0 where there is none.
-    #[inline]
+    #[inline(always)]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a value has at most 11 bits"
     )]
     pub(super) const fn value(self, window: u64) -> i16 {
-        let bits = window << (self.bits - self.size) >> 1 >> (63 - self.size);
-        let value = bits as i32;
-        // The lower half of the values of a size stands for the negative ones.
-        let negative = (value - (1 << self.size >> 1)) >> 31;
-        (value + (negative & (1 - (1 << self.size)))) as i16
+        let window = window << (self.code & 63);
+        // The lower half of the values of a size stands for the negative ones, whose bits are those of the positive
+        // ones turned around.
+        let negative = !(window.cast_signed() >> 63);
+        let size = (window ^ negative.cast_unsigned()) >> 1 >> (self.over & 63);
+        (size as i16 ^ negative as i16) - negative as i16
     }
 }
 
@@ -106,6 +112,7 @@ impl Table {
         let mut table = Self {
             fast: Box::new([Steps::default(); 1 << FAST]),
             symbols: Box::new([Symbol::default(); 1 << FAST]),
+            glances: Box::new([Glance::NOTHING; 1 << FAST]),
             long: Vec::new(),
             long_from: u32::MAX,
             zero: None,
@@ -130,6 +137,7 @@ impl Table {
         }
         if class == Class::Ac {
             table.pair(&codes);
+            table.glances = Glance::table(&table.symbols);
         }
         Ok(table)
     }
@@ -187,7 +195,7 @@ impl Table {
     }
 
     /// The steps for the symbols that the top bits of `window` start with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn steps(&self, window: u64) -> Steps {
         let steps = self.fast[(window >> BEHIND_FAST) as usize];
         if steps.one.bits != 0 {
@@ -197,8 +205,14 @@ impl Table {
         Steps { one, both: one }
     }
 
+    /// What the top bits of `window` show of coefficients.
+    #[inline(always)]
+    pub(super) fn glance(&self, window: u64) -> Glance {
+        self.glances[(window >> BEHIND_FAST) as usize]
+    }
+
     /// The symbol that the top bits of `window` start with.
-    #[inline]
+    #[inline(always)]
     pub(super) fn symbol(&self, window: u64) -> Symbol {
         let symbol = self.symbols[(window >> BEHIND_FAST) as usize];
         if symbol.bits != 0 {
@@ -242,7 +256,8 @@ fn symbol(class: Class, length: u8, value: u8) -> Result<Symbol, JpegError> {
     };
     Ok(Symbol {
         bits: length + size,
-        size,
+        code: length,
+        over: 63 - size,
         advance,
     })
 }
@@ -250,9 +265,9 @@ fn symbol(class: Class, length: u8, value: u8) -> Result<Symbol, JpegError> {
 /// How far the end-of-block symbol goes: further than any run, so that it can be told from one that is too long.
 pub(super) const END_OF_BLOCK: u8 = 128;
 
-/// Bits looked up at once: four tables of 8 KiB, of which a photograph uses a small part, stay in the first-level
-/// cache.
-const FAST: u8 = 11;
+/// Bits looked up at once: two tables of 8 KiB for AC, and the small part that a photograph uses of those for DC, stay in
+/// the first-level cache.
+pub(super) const FAST: u8 = 11;
 
 /// What remains of a window of 64 bits.
 const BEHIND_FAST: u32 = 53;

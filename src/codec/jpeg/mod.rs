@@ -4,6 +4,7 @@
 
 mod cells;
 mod entropy;
+mod glance;
 mod huffman;
 mod layout;
 mod library;

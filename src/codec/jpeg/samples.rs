@@ -52,21 +52,24 @@ impl CellDecoder {
     ) -> Result<(), JpegError> {
         let width = self.header.restart() * 16;
         let [y, cb, cr] = &mut out.planes;
-        let luma = [0, 8, width * 8, width * 8 + 8];
-        let (mut macroblock, mut block) = (0, 0);
         contained(|| {
-            self.header.read(cell, scratch, |component, coefficients| {
-                let (width, out) = match component {
-                    0 => (width, &mut y[macroblock * 16 + luma[block & 3]..]),
-                    1 => (width / 2, &mut cb[macroblock * 8..]),
-                    _ => (width / 2, &mut cr[macroblock * 8..]),
-                };
-                self.inverse.block(component, coefficients, width, out);
-                block += 1;
-                if component == 2 {
-                    (macroblock, block) = (macroblock + 1, 0);
-                }
-            })
+            self.inverse.machine().run(
+                #[inline(always)]
+                || {
+                    self.header.read(
+                        cell,
+                        scratch,
+                        #[inline(always)]
+                        |macroblock, [upper, lower, coloured]| {
+                            let luma = &mut y[macroblock * 16..];
+                            self.inverse.luma(upper, luma, width);
+                            self.inverse.luma(lower, &mut luma[width * 8..], width);
+                            let chroma = [&mut cb[macroblock * 8..], &mut cr[macroblock * 8..]];
+                            self.inverse.chroma(coloured, chroma, width / 2);
+                        },
+                    )
+                },
+            )
         })
     }
 }

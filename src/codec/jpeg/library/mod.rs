@@ -3,12 +3,18 @@
 //! Nothing outside this folder names their crates. Whole JPEGs, whose headers are a peer's own, always go through
 //! [`plain`]; cells go through whichever the caller chose.
 
+#[cfg(target_arch = "x86_64")]
+mod forward;
+#[cfg(target_arch = "x86_64")]
+mod inverse;
+mod machine;
 mod plain;
 mod turbo_encode;
 mod turbo_inverse;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub(super) use machine::Machine;
 pub(in crate::codec) use plain::{Colour, decode};
 pub(super) use turbo_inverse::Inverse;
 

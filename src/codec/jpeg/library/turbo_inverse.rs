@@ -1,4 +1,5 @@
-//! From coefficients to samples, with the inverse transform of crate `libjpeg-turbo-rs`.
+//! From coefficients to samples, with the inverse transform of crate `libjpeg-turbo-rs`, or our own (`inverse`) where the
+//! machine has AVX2.
 //!
 //! It is all of that crate that is used in decoding. Its call for planes (`decompress_raw`) reads a complete JPEG:
 //! cells would have to be packed into one, its tables built anew and its planes allocated each time. Its entropy
@@ -6,19 +7,26 @@
 //! are errors, a run past the 64th coefficient lands on the 64th, nothing allocates. But our own walk over a cell,
 //! without which we would not let a young decoder near a peer's bytes, meets every coefficient on its way anyway, and
 //! handing them out there takes less time than walking twice. What is left for the crate is a function of arrays of
-//! fixed size (AVX2, SSE2 or NEON, found at run time), which gives samples for whatever is in them.
+//! fixed size (SSE2 or NEON), which gives samples for whatever is in them.
 
 use libjpeg_turbo_rs::simd::{SimdRoutines, detect};
 
+#[cfg(target_arch = "x86_64")]
+use super::inverse::{Steps, inverse_apart, inverse_beside, steps};
+use super::machine::Machine;
 use crate::codec::jpeg::JpegError;
 use crate::codec::jpeg::layout::Layout;
-use crate::codec::jpeg::scan::ZIGZAG;
+use crate::codec::jpeg::scan::{Pair, ZIGZAG};
 
-/// Multiplies and transforms the blocks of one header.
+/// Multiplies and transforms the blocks of one header, two at a time.
 pub(in crate::codec::jpeg) struct Inverse {
     /// Steps by component, row by row.
     quantisation: [[u16; 64]; 3],
+    /// Those of two Y, and of Cb and Cr.
+    #[cfg(target_arch = "x86_64")]
+    steps: [Steps; 2],
     simd: SimdRoutines,
+    machine: Machine,
 }
 
 impl Inverse {
@@ -36,24 +44,61 @@ impl Inverse {
                 steps[usize::from(place)] = u16::from(step);
             }
         }
-        Ok(Self {
-            quantisation,
-            simd: detect(),
-        })
+        Ok(Self::with(quantisation, Machine::new()))
     }
 
-    /// Writes a block of `component` (0 to 2) to the first eight columns and rows of `out`, whose rows are `width`
+    fn with(quantisation: [[u16; 64]; 3], machine: Machine) -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            steps: [(0, 0), (1, 2)].map(|(a, b)| steps(&quantisation[a], &quantisation[b])),
+            quantisation,
+            simd: detect(),
+            machine,
+        }
+    }
+
+    /// What these are called within.
+    pub(in crate::codec::jpeg) const fn machine(&self) -> Machine {
+        self.machine
+    }
+
+    /// Writes two blocks of Y side by side to the first sixteen columns and eight rows of `out`, whose rows are `width`
     /// apart.
-    #[inline]
-    pub(in crate::codec::jpeg) fn block(
-        &self,
-        component: usize,
-        coefficients: &[i16; 64],
-        width: usize,
-        out: &mut [u8],
-    ) {
+    #[inline(always)]
+    pub(in crate::codec::jpeg) fn luma(&self, pair: &Pair, out: &mut [u8], width: usize) {
+        match self.machine {
+            Machine::Any => {
+                self.portable(0, pair, 0, out, width);
+                self.portable(0, pair, 8, &mut out[8..], width);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(avx2) => inverse_beside(avx2, pair, &self.steps[0], out, width),
+        }
+    }
+
+    /// Writes a block of Cb and one of Cr to the first eight columns and rows of each of `out`.
+    #[inline(always)]
+    pub(in crate::codec::jpeg) fn chroma(&self, pair: &Pair, out: [&mut [u8]; 2], width: usize) {
+        let [blue, red] = out;
+        match self.machine {
+            Machine::Any => {
+                self.portable(1, pair, 0, blue, width);
+                self.portable(2, pair, 8, red, width);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(avx2) => inverse_apart(avx2, pair, &self.steps[1], blue, red, width),
+        }
+    }
+
+    /// The block that stands at `offset` of a pair.
+    fn portable(&self, component: usize, pair: &Pair, offset: usize, out: &mut [u8], width: usize) {
+        let mut coefficients = [0; 64];
+        let (rows, _) = coefficients.as_chunks_mut::<8>();
+        for (row, both) in rows.iter_mut().zip(pair.chunks(16)) {
+            row.copy_from_slice(&both[offset..offset + 8]);
+        }
         let mut samples = [0; 64];
-        (self.simd.idct_islow)(coefficients, &self.quantisation[component], &mut samples);
+        (self.simd.idct_islow)(&coefficients, &self.quantisation[component], &mut samples);
         let (rows, _) = samples.as_chunks::<8>();
         for (row, line) in rows.iter().zip(out.chunks_mut(width)) {
             line[..8].copy_from_slice(row);
@@ -64,5 +109,47 @@ impl Inverse {
 impl std::fmt::Debug for Inverse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inverse").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What both pairs of a macroblock become.
+    fn samples(inverse: &Inverse, pair: &Pair) -> [Vec<u8>; 3] {
+        let mut planes = [vec![0; 20 * 8], vec![0; 10 * 8], vec![0; 10 * 8]];
+        let [y, cb, cr] = &mut planes;
+        inverse.luma(pair, y, 20);
+        inverse.chroma(pair, [cb, cr], 10);
+        planes
+    }
+
+    proptest! {
+        #[test]
+        fn the_transform_of_this_machine_is_that_of_the_library(
+            most in 1u16..=255,
+            steps in prop::collection::vec(any::<u16>(), 64 * 3),
+            first in [-1000i16..1000, -1000i16..1000],
+            others in prop::collection::vec((2usize..128, -500i16..=500), 0..12),
+        ) {
+            let quantisation = std::array::from_fn(|at| std::array::from_fn(|k| 1 + steps[at * 64 + k] % most));
+            let mut pair = [0; 128];
+            // No larger than those of a picture once they are multiplied.
+            for (at, value) in [(0, first[0]), (8, first[1])].into_iter().chain(others) {
+                pair[at] = value / most.cast_signed();
+            }
+            let ours = samples(&Inverse::with(quantisation, Machine::new()), &pair);
+            let theirs = samples(&Inverse::with(quantisation, Machine::Any), &pair);
+            prop_assert_eq!(ours, theirs);
+        }
+
+        #[test]
+        fn any_coefficients_become_samples(values in prop::collection::vec(any::<i16>(), 128)) {
+            let pair = values.try_into().unwrap();
+            samples(&Inverse::with([[255; 64]; 3], Machine::new()), &pair);
+        }
     }
 }
