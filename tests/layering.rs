@@ -114,6 +114,7 @@ const RESERVED: &[(&str, &str)] = &[
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("anyhow", &["main"]),
     ("clap", &["cli", "main"]),
+    ("fearless_simd", &["codec"]),
     ("jpeg_encoder", &["codec"]),
     ("libjpeg_turbo_rs", &["codec"]),
     ("zune_jpeg", &["codec"]),

@@ -313,9 +313,17 @@ pub(in crate::transport) fn exporter(connection: &Connection) -> Option<Exporter
 /// The longest datagram that can be sent without another being dropped for it; 0 where that is not worth it.
 fn room(connection: &Connection) -> Option<usize> {
     let most = connection.max_datagram_size()?;
-    let fits = connection.datagram_send_buffer_space() >= most;
+    let waits = settings::DATAGRAMS.saturating_sub(connection.datagram_send_buffer_space());
+    let then = waits + most;
+    // What goes at once does not wait. Without this a large picture waited for the clock, a millisecond or two, on a way
+    // that would have taken it whole.
+    let fits = then <= DATAGRAMS_AHEAD
+        || then <= settings::DATAGRAMS && then as u64 <= connection.stats().path.cwnd;
     Some(if fits { most } else { 0 })
 }
+
+/// So much may wait in quinn whatever the way carries: what is not sent soon had better not be sent.
+const DATAGRAMS_AHEAD: usize = 64 * 1024;
 
 /// How often it is looked whether there is room again.
 const ROOM_INTERVAL: Duration = Duration::from_millis(1);

@@ -72,8 +72,7 @@ fn transport(side: Side, congestion: Congestion) -> TransportConfig {
         // Every network carries 1200 bytes. More is tried, and black holes are looked for, while media already flow.
         .initial_mtu(1200)
         .mtu_discovery_config(Some(mtu()))
-        // 1 MiB by default, which is seconds on a slow line. What is not sent soon had better not be sent.
-        .datagram_send_buffer_size(64 * 1024)
+        .datagram_send_buffer_size(DATAGRAMS)
         .datagram_receive_buffer_size(Some(256 * 1024))
         .congestion_controller_factory(match congestion {
             Congestion::Cubic => Arc::new(congestion::CubicConfig::default()),
@@ -107,6 +106,9 @@ fn mtu() -> MtuDiscoveryConfig {
     mtu.upper_bound(1452);
     mtu
 }
+
+/// Room for datagrams that are to be sent, bytes. How much of it is used depends on the way (`link`).
+pub(super) const DATAGRAMS: usize = 512 * 1024;
 
 /// What a publisher may have under way in whole pictures.
 const PUBLISHED: u32 = 8 * 1024 * 1024;
