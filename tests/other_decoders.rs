@@ -85,7 +85,7 @@ fn canvas(frame: &Frame) -> Canvas {
 }
 
 /// Our pixels as bytes: red, green, blue.
-fn rgb(canvas: &Canvas) -> Vec<u8> {
+fn rgb(canvas: &mut Canvas) -> Vec<u8> {
     let bytes = canvas.pixels().iter().map(|pixel| pixel.to_be_bytes());
     bytes.flat_map(|[_, r, g, b]| [r, g, b]).collect()
 }
@@ -138,7 +138,7 @@ fn pillow_reads_joined_pictures_as_we_do() {
         let file = saved(&join(&frame));
         let theirs = output(&python(), &["-W", "error", "-c", READ], file.path());
         let what = format!("{width}x{height}");
-        alike(&rgb(&canvas(&frame)), &theirs, 8, 0.6, &what);
+        alike(&rgb(&mut canvas(&frame)), &theirs, 8, 0.6, &what);
     }
 }
 

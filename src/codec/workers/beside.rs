@@ -73,10 +73,12 @@ mod linux {
         fn a_helper_may_go_anywhere_but_where_its_owner_is() {
             let (tell, id) = channel();
             let (end, ended) = channel::<()>();
-            let helper = std::thread::spawn(move || {
-                tell.send(Id::mine()).unwrap();
-                let _ = ended.recv();
-            });
+            let helper = std::thread::Builder::new()
+                .spawn(move || {
+                    tell.send(Id::mine()).unwrap();
+                    let _ = ended.recv();
+                })
+                .unwrap();
             let id = id.recv().unwrap();
             let all = sched_getaffinity(None).unwrap();
             let mut beside = Beside::default();

@@ -111,7 +111,7 @@ impl Painter {
         }
         let mut rows = out.chunks_mut(stride);
         // Counted from the border, and in pairs that share their chroma.
-        let lines = (part.y + 1) / 2 * 2..part.bottom() + 1;
+        let lines = part.y.div_ceil(2) * 2..part.bottom() + 1;
         for top in lines.clone().step_by(BAND) {
             let bottom = lines.end.min(top + BAND);
             self.convert(part, top..bottom.next_multiple_of(2));
@@ -135,7 +135,7 @@ impl Painter {
 
     /// Converts some lines of `part`, an even number, counted from the border, from the pair on in which it begins.
     fn convert(&mut self, part: Rect, lines: std::ops::Range<usize>) {
-        let left = (part.x + 1) / 2 * 2;
+        let left = part.x.div_ceil(2) * 2;
         // The last pair of columns and of rows would be made without the chroma behind them.
         let (wide, high) = (wide(part), lines.len() + 1);
         if self.bgra.len() < wide * high * 4 {

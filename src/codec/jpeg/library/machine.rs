@@ -4,8 +4,7 @@
 //! instructions of BMI and LZCNT, which came with it and which shift by a variable and count zeros in one step: walking
 //! and writing Huffman codes is made of that. Crate `fearless_simd` finds out once what the machine has, and its token
 //! is the proof of it: with one in hand, code is compiled for AVX2, and its intrinsics called, without `unsafe` here.
-//! AVX-512 is not asked for: it would be
-//! a third copy of everything.
+//! AVX-512 is not asked for: it would be a third copy of everything.
 
 #[cfg(target_arch = "x86_64")]
 use fearless_simd::{Avx2, Level, Simd};

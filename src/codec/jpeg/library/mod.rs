@@ -24,7 +24,8 @@ use crate::media::Picture;
 /// What codes and decodes cells. Either reads what the other wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JpegLibrary {
-    /// The transforms of crate `libjpeg-turbo-rs` and our own entropy coding: straight from and to 4:2:0 planes.
+    /// What libjpeg-turbo does, straight from and to 4:2:0 planes: our own, and the transforms of crate
+    /// `libjpeg-turbo-rs` where the machine has no AVX2.
     #[default]
     Turbo,
     /// Crates `jpeg-encoder` and `zune-jpeg`: chroma at full width in, RGBA out.
