@@ -107,8 +107,9 @@ fn mtu() -> MtuDiscoveryConfig {
     mtu
 }
 
-/// Room for datagrams that are to be sent, bytes. How much of it is used depends on the way (`link`).
-pub(super) const DATAGRAMS: usize = 512 * 1024;
+/// Room for datagrams that are to be sent, bytes. How much of it is used depends on the way (`link`). It goes out in one
+/// burst, for which the other side's socket has 208 KiB on Linux, counted with what the kernel needs itself.
+pub(super) const DATAGRAMS: usize = 128 * 1024;
 
 /// What a publisher may have under way in whole pictures.
 const PUBLISHED: u32 = 8 * 1024 * 1024;
