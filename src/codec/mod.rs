@@ -13,6 +13,9 @@ mod workers;
 
 pub use canvas::{Applied, Canvas};
 pub use encoder::{Encoder, join};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use jpeg::fuzz_cell;
 pub use jpeg::{JpegError, JpegLibrary, Quality, cut_jpeg, decode_jpeg, jpeg_size, normalise};
 pub use sound::{
     AudioDecoder, AudioEncoder, DEFAULT_BITRATE_BPS, PACKET_DURATION, PACKET_SAMPLES, SoundError,

@@ -96,6 +96,12 @@ for number, (width, height, restart, options) in enumerate((
     put("cells", f"{number}_whole", head + record(WHOLE, 0, jpeg))
     put("turbo", f"{number}", jpeg)
     put("cells", f"{number}_ours", head[:2] + b"\0" + b"".join(record(OURS, n) for n in range(8)) + record(APPLY) + listed[0])
+    # As fuzz_targets/cell.rs reads them: usual tables, small steps.
+    if not options.get("optimize"):
+        put("cell", f"{number}", bytes((restart - 1, 1 << 2 | 2)) + parts[0])
+
+# Tables of its own for each class and component: symbols 0 and 1, 0x11 and 2.
+put("cell", "tables", bytes((1, 5)) + bytes((0, 2, 0, 1, 1, 1, 0x11, 2)) * 4 + b"\x55\xaa\x0f\xf0" * 8)
 
 # Kinds of JPEG that only the library's own decoder reads.
 for name, options in (

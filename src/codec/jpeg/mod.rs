@@ -4,6 +4,8 @@
 
 mod cells;
 mod entropy;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod glance;
 mod huffman;
 mod layout;
@@ -15,6 +17,8 @@ mod segments;
 mod whole;
 
 pub(super) use cells::{CellHeader, Splitter, header_for, join_cells};
+#[cfg(fuzzing)]
+pub use fuzz::fuzz_cell;
 pub use layout::jpeg_size;
 pub use library::JpegLibrary;
 pub(super) use library::{Colour, MAX_STRIPS, PackedSource, StripEncoder, decode};

@@ -13,9 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use tunnelcast::codec::{
     Canvas, CodecError, Encoder, JpegError, JpegLibrary, Quality, decode_jpeg, jpeg_size, normalise,
 };
-use tunnelcast::media::{
-    CellIndex, Frame, Grid, MediaTime, Picture, Raster, Rung, RungKind, Size,
-};
+use tunnelcast::media::{CellIndex, Frame, Grid, MediaTime, Picture, Raster, Rung, RungKind, Size};
 
 struct Record<'a> {
     kind: u8,

@@ -79,7 +79,7 @@ fuzz_target!(|input: Input| {
         audio: true,
         take_over: false,
         key: PublisherKey::from_bytes([0; 16]),
-level: None,
+        level: None,
     });
     let hello = Hello {
         versions: vec![1],

@@ -57,6 +57,13 @@ impl Inverse {
         }
     }
 
+    /// The same as on any other machine.
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::codec::jpeg) const fn portable(mut self) -> Self {
+        self.machine = Machine::Any;
+        self
+    }
+
     /// What these are called within.
     pub(in crate::codec::jpeg) const fn machine(&self) -> Machine {
         self.machine
@@ -68,8 +75,8 @@ impl Inverse {
     pub(in crate::codec::jpeg) fn luma(&self, pair: &Pair, out: &mut [u8], width: usize) {
         match self.machine {
             Machine::Any => {
-                self.portable(0, pair, 0, out, width);
-                self.portable(0, pair, 8, &mut out[8..], width);
+                self.block(0, pair, 0, out, width);
+                self.block(0, pair, 8, &mut out[8..], width);
             }
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(avx2) => inverse_beside(avx2, pair, &self.steps[0], out, width),
@@ -82,8 +89,8 @@ impl Inverse {
         let [blue, red] = out;
         match self.machine {
             Machine::Any => {
-                self.portable(1, pair, 0, blue, width);
-                self.portable(2, pair, 8, red, width);
+                self.block(1, pair, 0, blue, width);
+                self.block(2, pair, 8, red, width);
             }
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(avx2) => inverse_apart(avx2, pair, &self.steps[1], blue, red, width),
@@ -91,7 +98,7 @@ impl Inverse {
     }
 
     /// The block that stands at `offset` of a pair.
-    fn portable(&self, component: usize, pair: &Pair, offset: usize, out: &mut [u8], width: usize) {
+    fn block(&self, component: usize, pair: &Pair, offset: usize, out: &mut [u8], width: usize) {
         let mut coefficients = [0; 64];
         let (rows, _) = coefficients.as_chunks_mut::<8>();
         for (row, both) in rows.iter_mut().zip(pair.chunks(16)) {
