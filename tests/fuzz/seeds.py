@@ -102,6 +102,8 @@ for number, (width, height, restart, options) in enumerate((
 
 # Tables of its own for each class and component: symbols 0 and 1, 0x11 and 2.
 put("cell", "tables", bytes((1, 5)) + bytes((0, 2, 0, 1, 1, 1, 0x11, 2)) * 4 + b"\x55\xaa\x0f\xf0" * 8)
+# A code that is none, and behind it what would be too large a value.
+put("cell", "unknown_code", bytes.fromhex("01057a007a7a7a00000000000000008001ff55ffffff557affff"))
 
 # Kinds of JPEG that only the library's own decoder reads.
 for name, options in (

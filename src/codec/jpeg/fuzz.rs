@@ -291,6 +291,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_code_that_is_none_is_refused_whatever_follows_it() {
+        // As the fuzzer found it: a value taken from what follows, before the code was refused, left sixteen bits.
+        let data = [
+            0x01, 0x05, 0x7A, 0x00, 0x7A, 0x7A, 0x7A, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+            0x00, 0x80, 0x01, 0xFF, 0x55, 0xFF, 0xFF, 0xFF, 0x55, 0x7A, 0xFF, 0xFF,
+        ];
+        assert!(!fuzz_cell(&data));
+    }
+
     proptest! {
         #[test]
         fn any_tables_and_bytes_are_read_by_the_letter(data in prop::collection::vec(any::<u8>(), 0..400)) {

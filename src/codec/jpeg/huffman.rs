@@ -89,7 +89,8 @@ impl Symbol {
         }
     }
 
-    /// The value that stands behind the code with which `window` begins; 0 where there is none.
+    /// The value that stands behind the code with which `window` begins; 0 where there is none, and anything where there
+    /// is no such code.
     #[inline(always)]
     #[expect(
         clippy::cast_possible_truncation,
@@ -101,7 +102,7 @@ impl Symbol {
         // ones turned around.
         let negative = !(window.cast_signed() >> 63);
         let size = (window ^ negative.cast_unsigned()) >> 1 >> (self.over & 63);
-        (size as i16 ^ negative as i16) - negative as i16
+        (size as i16 ^ negative as i16).wrapping_sub(negative as i16)
     }
 }
 

@@ -80,6 +80,11 @@ impl Splitter {
                 Step::Broken(next) => self.give_up(next),
                 Step::Whole(length) => {
                     let bytes = self.bytes.split_to(length).freeze();
+                    if self.bytes.is_empty() {
+                        // The next one is as long, or nearly: to grow to it would copy it, and twice that room would
+                        // be held with it.
+                        self.bytes = BytesMut::with_capacity(length + length / 8);
+                    }
                     self.state = State::Between;
                     self.at = 0;
                     if std::mem::take(&mut self.coded) && length <= MAX_PICTURE {

@@ -2,9 +2,11 @@
 //! costs that has only TLS; what nobody costs. Beside it, where it is installed, nginx serving a file over TLS. Then how
 //! old frames are at 99 viewers, before one more stops reading and while he does.
 //!
-//! `cargo bench --bench fanout`; as a test it only looks whether all of it works, with two viewers for a second.
-//! FANOUT_SECONDS (8) and FANOUT_VIDEO (testcard:1280x720@30) change what is measured. With FANOUT_SOAK=SECONDS there
-//! is only a crowd of which one leaves and another comes every half second, and once a minute the server's memory.
+//! `cargo bench --bench fanout`; as a test it only looks whether all of it works, with two viewers for a second. CPU is
+//! that for a film, whose pictures are some 90 KB, and for the test card, whose pictures are 8 KB and therefore cost more
+//! for each GB: each is a write, a wake-up and an acknowledgement. FANOUT_SECONDS (8) and FANOUT_VIDEO (one source instead
+//! of both) change what is measured. With FANOUT_SOAK=SECONDS there is only a crowd of which one leaves and another comes
+//! every half second, and once a minute the server's memory.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -36,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return come_and_go(Duration::from_secs(soak.parse()?));
     }
     if !measuring {
-        let run = watched(2, Duration::from_secs(1))?;
+        let run = watched(TEST_CARD, 2, Duration::from_secs(1))?;
         println!("fanout: 2 viewers read {} bytes", run.bytes);
         let [_, during] = stalled(2, Duration::from_secs(1))?;
         println!("fanout: beside a stalled viewer {} frames", during.len());
@@ -55,17 +57,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         idle.percent(seconds),
         idle.rss_kib
     );
-    let mut runs = Vec::new();
-    for count in [1, 10, 200] {
-        let run = watched(count, seconds)?;
-        println!("{}", run.line(seconds));
-        runs.push(run);
-    }
-    let peer = nginx::cpu_per_gigabyte()?;
-    if let [one, others @ ..] = runs.as_slice() {
-        for many in others {
-            println!("{}", many.added(one, peer));
-        }
+    let videos = match env::var("FANOUT_VIDEO") {
+        Ok(video) => vec![video],
+        Err(_) => vec![FILM.to_owned(), TEST_CARD.to_owned()],
+    };
+    for video in videos {
+        beside_nginx(&video, seconds)?;
     }
     println!(r#"{{"kib_per_tls_connection": {:.1}}}"#, only_tls(100)?);
     let [before, during] = stalled(100, seconds)?.map(Percentiles::of);
@@ -73,6 +70,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         r#"{{"stalled_among": 100, "before_ms": {before}, "during_ms": {during}, "ratio_p99": {:.2}}}"#,
         during.p99 / before.p99
     );
+    Ok(())
+}
+
+/// What 1, 10 and 200 viewers of a source cost, and nginx behind it.
+fn beside_nginx(video: &str, over: Duration) -> Result<(), Box<dyn std::error::Error>> {
+    let name = video.rsplit('/').next().unwrap_or(video);
+    let mut runs = Vec::new();
+    for count in [1, 10, 200] {
+        let run = watched(video, count, over)?;
+        println!("{}", run.line(name, over));
+        runs.push(run);
+    }
+    let peer = nginx::cpu_per_gigabyte()?;
+    if let [one, others @ ..] = runs.as_slice() {
+        for many in others {
+            println!("{}", many.added(name, one, peer));
+        }
+    }
     Ok(())
 }
 
@@ -85,10 +100,10 @@ struct Run {
 }
 
 impl Run {
-    fn line(&self, over: Duration) -> String {
+    fn line(&self, video: &str, over: Duration) -> String {
         let gigabytes = self.bytes as f64 / 1e9;
         format!(
-            r#"{{"viewers": {}, "cpu_percent": {:.1}, "cpu_s_per_gb": {:.3}, "megabytes": {:.1}, "fps_each": {:.1}, "rss_kib": {}}}"#,
+            r#"{{"video": "{video}", "viewers": {}, "cpu_percent": {:.1}, "cpu_s_per_gb": {:.3}, "megabytes": {:.1}, "fps_each": {:.1}, "rss_kib": {}}}"#,
             self.viewers,
             self.cost.percent(over),
             self.cost.cpu.as_secs_f64() / gigabytes,
@@ -101,7 +116,7 @@ impl Run {
 
 impl Run {
     /// What these viewers cost beyond what `one` did: the picture is coded once whoever watches.
-    fn added(&self, one: &Self, peer: Option<f64>) -> String {
+    fn added(&self, video: &str, one: &Self, peer: Option<f64>) -> String {
         let cpu = self.cost.cpu.saturating_sub(one.cost.cpu).as_secs_f64();
         let gigabytes = self.bytes.saturating_sub(one.bytes) as f64 / 1e9;
         let viewers = (self.viewers - one.viewers) as f64;
@@ -110,7 +125,7 @@ impl Run {
         let ratio = peer.map_or_else(|| "null".to_owned(), |peer| format!("{:.2}", own / peer));
         let peer = peer.map_or_else(|| "null".to_owned(), |peer| format!("{peer:.3}"));
         format!(
-            r#"{{"from": {}, "to": {}, "added_cpu_s_per_gb": {own:.3}, "nginx_cpu_s_per_gb": {peer}, "ratio": {ratio}, "added_kib_per_viewer": {kib:.1}}}"#,
+            r#"{{"video": "{video}", "from": {}, "to": {}, "added_cpu_s_per_gb": {own:.3}, "nginx_cpu_s_per_gb": {peer}, "ratio": {ratio}, "added_kib_per_viewer": {kib:.1}}}"#,
             one.viewers, self.viewers
         )
     }
@@ -118,7 +133,7 @@ impl Run {
 
 /// A server that nobody watches.
 fn unwatched(over: Duration) -> Result<Cost, Box<dyn std::error::Error>> {
-    let server = Server::start_with(&video(), &[])?;
+    let server = Server::start_with(TEST_CARD, &[])?;
     std::thread::sleep(WARM_UP);
     let before = server.cost()?;
     std::thread::sleep(over);
@@ -126,8 +141,8 @@ fn unwatched(over: Duration) -> Result<Cost, Box<dyn std::error::Error>> {
 }
 
 /// A server and so many viewers that read as fast as they are sent, and decode nothing.
-fn watched(viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Error>> {
-    let server = Server::start_with(&video(), &[])?;
+fn watched(video: &str, viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Error>> {
+    let server = Server::start_with(video, &[])?;
     let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
     std::thread::sleep(WARM_UP);
     let (before, read) = (server.cost()?, crowd.read()?);
@@ -143,7 +158,7 @@ fn watched(viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Er
 
 /// How old frames are at all viewers but one, before he stops reading and while he does.
 fn stalled(viewers: usize, over: Duration) -> Result<[Vec<f64>; 2], Box<dyn std::error::Error>> {
-    let server = Server::start_with(&video(), &[])?;
+    let server = Server::start_with(TEST_CARD, &[])?;
     let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
     std::thread::sleep(WARM_UP);
     crowd.ages();
@@ -159,7 +174,7 @@ fn stalled(viewers: usize, over: Duration) -> Result<[Vec<f64>; 2], Box<dyn std:
 
 /// What a connection takes in memory that has shaken hands and said nothing, in KiB.
 fn only_tls(connections: usize) -> Result<f64, Box<dyn std::error::Error>> {
-    let server = Server::start_with(&video(), &[])?;
+    let server = Server::start_with(TEST_CARD, &[])?;
     // What the first handshakes of all leave behind is nobody's.
     drop(viewer::Silent::gather(connections.min(4), server.link())?);
     let before = server.cost()?.rss_kib;
@@ -170,7 +185,7 @@ fn only_tls(connections: usize) -> Result<f64, Box<dyn std::error::Error>> {
 
 /// Viewers come and go; once a minute what the server takes.
 fn come_and_go(over: Duration) -> Result<(), Box<dyn std::error::Error>> {
-    let server = Server::start_with(&video(), &[])?;
+    let server = Server::start_with(TEST_CARD, &[])?;
     let mut crowd: std::collections::VecDeque<viewer::Crowd> = (0..CROWD)
         .map(|_| viewer::Crowd::gather(1, server.link()))
         .collect::<Result<_, _>>()?;
@@ -188,9 +203,13 @@ fn come_and_go(over: Duration) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn video() -> String {
-    env::var("FANOUT_VIDEO").unwrap_or_else(|_| "testcard:1280x720@30".to_owned())
-}
+/// 5 s of a film at 25/s, some 19 Mbit/s.
+const FILM: &str = concat!(
+    "file:",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/bigbuckbunny.mp4"
+);
+const TEST_CARD: &str = "testcard:1280x720@30";
 
 /// Until every viewer has its first whole picture and the buffers have their size.
 const WARM_UP: Duration = Duration::from_secs(3);

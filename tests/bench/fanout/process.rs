@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Error, ErrorKind, Result},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
@@ -27,6 +27,18 @@ struct Running(Child);
 impl Server {
     /// With this source, or `none`, and these options besides.
     pub(crate) fn start_with(video: &str, options: &[&str]) -> Result<Self> {
+        Self::start(video, options, Stdio::null())
+    }
+
+    /// With a source that reads what is written.
+    pub(crate) fn piped(video: &str) -> Result<(Self, ChildStdin)> {
+        let mut server = Self::start(video, &[], Stdio::piped())?;
+        let pipe = server.running.0.stdin.take();
+        let pipe = pipe.ok_or_else(|| Error::new(ErrorKind::BrokenPipe, "no pipe"))?;
+        Ok((server, pipe))
+    }
+
+    fn start(video: &str, options: &[&str], input: Stdio) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(PROGRAM);
         command
@@ -35,7 +47,8 @@ impl Server {
             .arg(directory.path().join("certs"))
             .arg("--state")
             .arg(directory.path().join("state"))
-            .args(options);
+            .args(options)
+            .stdin(input);
         let (running, event) = begin(command, "listening")?;
         let named = |name: &str| event[name].as_str()?.parse::<Link>().ok();
         let missing = || Error::new(ErrorKind::InvalidData, format!("no links in {event}"));
@@ -81,7 +94,8 @@ impl Publisher {
             .args(["publish", "--json", "--take-over", "--audio", "none"])
             .args(["--networks", "/dev/null/networks", "--transport", way])
             .args(["--video", video, "--name", stream])
-            .arg(server.publish_link.to_string());
+            .arg(server.publish_link.to_string())
+            .stdin(Stdio::null());
         begin(command, "connected").map(|(running, _)| Self(running))
     }
 
@@ -113,10 +127,7 @@ pub(crate) fn said(command: &mut Command) -> Result<serde_json::Value> {
 
 /// Starts a program, and waits for this event.
 fn begin(mut command: Command, wanted: &str) -> Result<(Running, serde_json::Value)> {
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let child = command.stdout(Stdio::piped()).spawn()?;
     let mut running = Running(child);
     let gone = || Error::new(ErrorKind::BrokenPipe, format!("it ended without {wanted}"));
     let mut out = BufReader::new(running.0.stdout.take().ok_or_else(gone)?);
