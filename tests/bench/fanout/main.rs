@@ -19,7 +19,10 @@ mod process;
 #[allow(dead_code, reason = "knock has more use for it")]
 mod viewer;
 
-use std::{env, time::Duration};
+use std::{
+    env,
+    time::{Duration, Instant},
+};
 
 use process::{Cost, Server};
 use viewer::Percentiles;
@@ -143,8 +146,11 @@ fn unwatched(over: Duration) -> Result<Cost, Box<dyn std::error::Error>> {
 /// A server and so many viewers that read as fast as they are sent, and decode nothing.
 fn watched(video: &str, viewers: usize, over: Duration) -> Result<Run, Box<dyn std::error::Error>> {
     let server = Server::start_with(video, &[])?;
+    let began = now();
     let mut crowd = viewer::Crowd::gather(viewers, server.link())?;
-    std::thread::sleep(WARM_UP);
+    // Few are gathered sooner than many; the memory of what was made meanwhile is nobody's.
+    let settled = WARM_UP + GATHERING;
+    std::thread::sleep(settled.saturating_sub(now().saturating_duration_since(began)));
     let (before, read) = (server.cost()?, crowd.read()?);
     std::thread::sleep(over);
     let (after, read_then) = (server.cost()?, crowd.read()?);
@@ -211,8 +217,16 @@ const FILM: &str = concat!(
 );
 const TEST_CARD: &str = "testcard:1280x720@30";
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Until every viewer has its first whole picture and the buffers have their size.
 const WARM_UP: Duration = Duration::from_secs(3);
+
+/// What it takes to gather as many viewers as there ever are.
+const GATHERING: Duration = Duration::from_secs(5);
 
 /// Viewers at a time that come and go, and how often one does.
 const CROWD: usize = 10;
