@@ -54,7 +54,11 @@ def run(line, options, emulator, program):
         link.stdout.readline()
         children = [link]
         try:
+            # A namespace may only have what is allowed, and says nothing that would be noticed.
             inside("tc_srv", "sysctl", "-q", f"net.ipv4.tcp_congestion_control={options.tcp}")
+            tcp = inside("tc_srv", "sysctl", "-n", "net.ipv4.tcp_congestion_control").strip()
+            if tcp != options.tcp:
+                sys.exit(f"line.py: TCP stays {tcp}: allow {options.tcp} in the system's net.ipv4.tcp_allowed_congestion_control")
             command = [program, "serve", "--listen", "10.77.9.2:8443", "--host", "10.77.9.2", "--video", options.video,
                        "--certs", os.path.join(directory, "certs"), "--state", os.path.join(directory, "state"), "--json"]
             picture = None
