@@ -28,8 +28,9 @@ const EARLY_FOR: Duration = Duration::from_secs(3);
 /// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// A step up that holds for so long has succeeded; or twice its wait, if that is longer.
-const TRIAL: Duration = Duration::from_secs(10);
+/// A step up that holds for so long has succeeded; or twice its wait, if that is longer. One that the line nearly takes
+/// holds for half a minute, while the queue that gives it up grows.
+const TRIAL: Duration = Duration::from_secs(60);
 
 /// Frames remembered.
 const MAX_FRAMES: usize = 64;
@@ -195,5 +196,33 @@ impl Pace {
             self.lately.pop_front();
         }
         self.lately.push_back((now, age));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant to count from")]
+    fn a_step_that_the_line_nearly_takes_is_tried_ever_more_rarely() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let (mut since, mut steps) = (start, Vec::new());
+        for frame in 0..20 * 60 * 30 {
+            let now = start + Duration::from_millis(33) * frame;
+            // On the best step a queue grows, which is too long after 20 s; on the next there is none.
+            let age = match pace.step() {
+                0 => now.saturating_duration_since(since) / 200,
+                _ => Duration::from_millis(10),
+            };
+            if pace.complete(now, age, 2, now) {
+                since = now;
+                steps.push(now.saturating_duration_since(start).as_secs());
+            }
+        }
+        let (first, second): (Vec<u64>, Vec<u64>) = steps.iter().partition(|at| **at < 600);
+        assert!(first.len() <= 17, "{first:?}");
+        assert!(second.len() <= 9, "{second:?}");
     }
 }
